@@ -1,0 +1,448 @@
+package reauth
+
+import (
+	"net/http"
+	"net/netip"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// maxOrigin is the length of the longest origin a browser can send with a
+// scheme of 20 letters, in bytes: the scheme, ://, a host name, : and a port.
+const maxOrigin = 20 + 3 + 253 + 1 + 5
+
+var (
+	schemeSyntax = regexp.MustCompile(`^[a-z][a-z0-9+.-]*$`)
+	labelSyntax  = regexp.MustCompile(`^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$`)
+	portSyntax   = regexp.MustCompile(`^[1-9][0-9]{0,4}$`)
+	numeric      = regexp.MustCompile(`^([0-9]+|0x[0-9a-f]*)$`)
+	nonASCII     = regexp.MustCompile(`[^\x00-\x7f]`)
+	upperCase    = regexp.MustCompile(`[A-Z]`)
+	blank        = regexp.MustCompile(`[\x00-\x20\x7f]`)
+	token        = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
+	variesByAny  = regexp.MustCompile(`(?i)(^|,)[ \t]*(\*|origin)[ \t]*(,|$)`)
+)
+
+// anyLabels matches the labels a wildcard stands for.
+const anyLabels = `([a-z0-9_-]+\.)+`
+
+// defaultPorts are the ports an origin leaves out (URL, special scheme).
+var defaultPorts = map[string]string{"http": "80", "https": "443"}
+
+// publicSuffixes are common two-label suffixes under which strangers register
+// names. The list is partial, for the whole one needs a package of its own: a
+// wildcard under a suffix that is missing here is believed.
+var publicSuffixes = suffixSet(`
+	ac.uk co.uk gov.uk ltd.uk me.uk net.uk org.uk plc.uk
+	asn.au com.au edu.au id.au net.au org.au
+	ac.nz co.nz net.nz org.nz
+	ac.jp co.jp go.jp ne.jp or.jp
+	ac.kr co.kr or.kr
+	com.br net.br org.br
+	com.cn net.cn org.cn
+	ac.in co.in net.in org.in
+	ac.il co.il org.il
+	ac.za co.za org.za
+	co.at or.at co.id co.th com.ar com.co com.es com.hk com.mx com.my com.ph com.pl com.pt
+	com.sa com.sg com.tr com.tw com.ua com.vn
+	azurewebsites.net cloudfront.net firebaseapp.com fly.dev github.io gitlab.io herokuapp.com
+	netlify.app ngrok.app ngrok.io onrender.com pages.dev trycloudflare.com vercel.app web.app workers.dev
+	ddns.net dedyn.io duckdns.org dynv6.net freeddns.org hopto.org myds.me mynetgear.com myqnapcloud.com
+	no-ip.org nip.io sslip.io synology.me sytes.net ts.net zapto.org
+`)
+
+func suffixSet(list string) map[string]bool {
+	set := map[string]bool{}
+	for _, suffix := range strings.Fields(list) {
+		set[suffix] = true
+	}
+	return set
+}
+
+// corsPolicy is what a list of origins was made into.
+type corsPolicy struct {
+	// any allows every origin, without credentials.
+	any bool
+	// exact holds the origins without a wildcard.
+	exact map[string]bool
+	// wildcards matches the others, nil if there is none.
+	wildcards   *regexp.Regexp
+	credentials bool
+	// The values of the headers, empty where none is sent.
+	methods, headers, expose, maxAge string
+	// exposeChallenge is expose with the header of the 401.
+	exposeChallenge string
+}
+
+// allowedOrigin returns the value for Access-Control-Allow-Origin, empty if the
+// request has no origin or one that is not allowed. A browser sends one line;
+// what has more is not believed.
+func allowedOrigin(policy *corsPolicy, header http.Header) string {
+	values := header["Origin"]
+	if len(values) != 1 || values[0] == "" || len(values[0]) > maxOrigin {
+		return ""
+	}
+	if policy.any {
+		return "*"
+	}
+	origin := values[0]
+	if policy.exact[origin] || policy.wildcards != nil && policy.wildcards.MatchString(origin) {
+		return origin
+	}
+	return ""
+}
+
+// isPreflight reports whether a request that has an origin is a preflight
+// (Fetch, CORS-preflight request).
+func isPreflight(req *http.Request) bool {
+	return req.Method == http.MethodOptions && req.Header.Get("Access-Control-Request-Method") != ""
+}
+
+// answerPreflight lets the browser compare what it wants with what is allowed.
+// The answer is the same whatever is asked for, so nothing of it is echoed.
+func answerPreflight(policy *corsPolicy, origin string, rw http.ResponseWriter) {
+	header := rw.Header()
+	setAllowed(policy, header, origin)
+	addVary(header)
+	setUnlessEmpty(header, "Access-Control-Allow-Methods", policy.methods)
+	setUnlessEmpty(header, "Access-Control-Allow-Headers", policy.headers)
+	setUnlessEmpty(header, "Access-Control-Max-Age", policy.maxAge)
+	rw.WriteHeader(http.StatusNoContent)
+}
+
+// setCORS readies the headers of a response to anything but a preflight. For
+// an origin that is not allowed the app's own headers stay: it may know better.
+func setCORS(policy *corsPolicy, header http.Header, origin string) {
+	addVary(header)
+	if origin == "" {
+		return
+	}
+	setAllowed(policy, header, origin)
+	setUnlessEmpty(header, "Access-Control-Expose-Headers", policy.expose)
+}
+
+// setAllowed replaces what the auth server and the app say about the origin:
+// a second Access-Control-Allow-Origin fails the check (Fetch, CORS check).
+func setAllowed(policy *corsPolicy, header http.Header, origin string) {
+	header.Set("Access-Control-Allow-Origin", origin)
+	if policy.credentials {
+		header.Set("Access-Control-Allow-Credentials", "true")
+	} else {
+		header.Del("Access-Control-Allow-Credentials")
+	}
+}
+
+func setUnlessEmpty(header http.Header, name, value string) {
+	if value != "" {
+		header.Set(name, value)
+	}
+}
+
+// addVary notes that the response depends on Origin. It does so for every
+// origin and for none, or a cache would hand one origin's answer to another
+// (Fetch, CORS protocol and HTTP caches).
+func addVary(header http.Header) {
+	if !variesByAny.MatchString(strings.Join(header["Vary"], ",")) {
+		header.Add("Vary", "Origin")
+	}
+}
+
+// parseCORSPolicy checks the options that are named as in Traefik's headers
+// middleware. It returns nil if no origin is listed.
+func parseCORSPolicy(found *problems, config *Config) *corsPolicy {
+	credentialed := config.AccessControlAllowCredentials
+	policy := &corsPolicy{
+		credentials: credentialed,
+		exact:       map[string]bool{},
+		methods:     parseMethods(found, config.AccessControlAllowMethods, credentialed),
+		headers:     parseHeaders(found, "accessControlAllowHeaders", config.AccessControlAllowHeaders, credentialed),
+		expose:      parseHeaders(found, "accessControlExposeHeaders", config.AccessControlExposeHeaders, credentialed),
+	}
+	policy.exposeChallenge = "WWW-Authenticate"
+	if policy.expose != "" {
+		policy.exposeChallenge = policy.expose + ", WWW-Authenticate"
+	}
+	if age := config.AccessControlMaxAge; age != nil {
+		policy.maxAge = strconv.FormatInt(*age, 10)
+		if *age < 0 {
+			found.add("accessControlMaxAge", policy.maxAge, "is negative",
+				"write 0 to forbid remembering, or leave it out for the browser's default")
+		}
+	}
+	parseOrigins(found, config.AccessControlAllowOriginList, policy)
+	if len(config.AccessControlAllowOriginList) == 0 {
+		return nil
+	}
+	return policy
+}
+
+// parseOrigins checks the list of origins and readies policy for matching.
+func parseOrigins(found *problems, list []string, policy *corsPolicy) {
+	const option = "accessControlAllowOriginList"
+	var wildcards []string
+	for _, value := range entries(found, option, list) {
+		if value == "*" {
+			policy.any = true
+			if policy.credentials {
+				found.add(option, value, "any site could act with the user's cookies",
+					"list the origins, or leave accessControlAllowCredentials out")
+			}
+			continue
+		}
+		o := parseOrigin(value, policy.credentials)
+		if len(o.faults) > 0 {
+			found.add(option, value, strings.Join(o.faults, "; "), o.mend())
+			continue
+		}
+		if o.wildcard {
+			wildcards = append(wildcards, regexp.QuoteMeta(o.scheme+"://")+anyLabels+regexp.QuoteMeta(o.hostPort()))
+			continue
+		}
+		policy.exact[value] = true
+	}
+	if len(wildcards) > 0 {
+		policy.wildcards = regexp.MustCompile(`^(` + strings.Join(wildcards, "|") + `)$`)
+	}
+}
+
+// origin is an entry of accessControlAllowOriginList, with the parts as they
+// would be right and the faults that were found in it.
+type origin struct {
+	scheme   string
+	wildcard bool
+	host     string // without the wildcard
+	port     string // empty for the scheme's default
+	faults   []string
+	// advice mends what no other spelling can.
+	advice string
+}
+
+func (o *origin) hostPort() string {
+	if o.port == "" {
+		return o.host
+	}
+	return o.host + ":" + o.port
+}
+
+func (o *origin) fault(reason, advice string) {
+	o.faults = append(o.faults, reason)
+	if o.advice == "" {
+		o.advice = advice
+	}
+}
+
+// mend tells what to write instead: the advice of a fault that needs one, or
+// else the origin as it would be right.
+func (o *origin) mend() string {
+	if o.advice != "" {
+		return o.advice
+	}
+	if o.wildcard {
+		return `write "` + o.scheme + "://*." + o.hostPort() + `"`
+	}
+	return `write "` + o.scheme + "://" + o.hostPort() + `"`
+}
+
+// originAdvice is for what is too far from an origin to be put right.
+const originAdvice = `write scheme, host and any port that is not the default, like "https://app.example.com:8443"`
+
+// parseOrigin checks one entry against the serialisation that browsers send
+// (HTML, section 7.1.1), the wildcard aside.
+func parseOrigin(value string, credentialed bool) *origin {
+	o := &origin{}
+	switch {
+	case value == "null":
+		o.fault("null is what every sandboxed or local page sends, an attacker's too", "leave it out")
+		return o
+	case blank.MatchString(value):
+		o.fault("has a blank in it", originAdvice)
+		return o
+	case nonASCII.MatchString(value):
+		o.fault("the host is not ASCII", "write the host in Punycode, as browsers send it: xn--...")
+		return o
+	}
+	if upperCase.MatchString(value) {
+		o.fault("browsers send origins in lower case", "")
+		value = strings.ToLower(value)
+	}
+	scheme, rest, hasScheme := strings.Cut(value, "://")
+	switch {
+	case !hasScheme && len(parseOrigin("https://"+value, credentialed).faults) == 0:
+		o.fault("has no scheme", `write "https://`+value+`"`)
+		return o
+	case !hasScheme:
+		o.fault("has no scheme", originAdvice)
+		return o
+	case scheme == "file":
+		o.fault("pages of the file scheme have no origin of their own", "serve the page over https and list that origin")
+		return o
+	case !schemeSyntax.MatchString(scheme):
+		o.fault("the scheme is not valid", originAdvice)
+		return o
+	}
+	o.scheme = scheme
+	authority := cutTail(o, rest)
+	if at := strings.LastIndex(authority, "@"); at >= 0 {
+		o.fault("an origin has no user info", "")
+		authority = authority[at+1:]
+	}
+	parseHostPort(o, authority)
+	if credentialed && o.scheme == "http" && !isLoopback(o.host) {
+		o.fault("with accessControlAllowCredentials, whoever is on the network could read what the cookies open",
+			"serve that origin over https, or leave accessControlAllowCredentials out")
+	}
+	return o
+}
+
+// cutTail returns the authority that rest starts with and faults what follows.
+func cutTail(o *origin, rest string) string {
+	end := strings.IndexAny(rest, "/?#")
+	if end < 0 {
+		return rest
+	}
+	tail := rest[end:]
+	if tail == "/" {
+		o.fault("an origin has no trailing slash", "")
+		return rest[:end]
+	}
+	if tail[0] == '/' {
+		o.fault("an origin has no path", "")
+	}
+	if strings.Contains(tail, "?") {
+		o.fault("an origin has no query", "")
+	}
+	if strings.Contains(tail, "#") {
+		o.fault("an origin has no fragment", "")
+	}
+	return rest[:end]
+}
+
+// parseHostPort checks what is left of an origin after its scheme.
+func parseHostPort(o *origin, authority string) {
+	host, port := authority, ""
+	colon := strings.LastIndex(authority, ":")
+	if colon > strings.LastIndex(authority, "]") {
+		host, port = authority[:colon], authority[colon+1:]
+		parsePort(o, port)
+	}
+	o.host = strings.TrimPrefix(host, "*.")
+	o.wildcard = o.host != host
+	switch {
+	case strings.Contains(o.host, "*"):
+		o.fault("* can only stand for whole labels at the start of the host",
+			`write "https://*.example.com" for all subdomains, or list the origins`)
+	case strings.HasPrefix(o.host, "["):
+		parseIP(o, strings.Trim(o.host, "[]"))
+	case numeric.MatchString(o.host[strings.LastIndex(o.host, ".")+1:]):
+		parseIP(o, o.host)
+	default:
+		parseDomain(o)
+	}
+}
+
+func parsePort(o *origin, port string) {
+	number, err := strconv.Atoi(port)
+	switch {
+	case port == "0":
+		o.fault("no server listens on port 0", originAdvice)
+	case err != nil || !portSyntax.MatchString(port) || number > 65535:
+		o.fault("the port is not a number from 1 to 65535", originAdvice)
+	case port == defaultPorts[o.scheme]:
+		o.fault("browsers leave the default port out", "")
+	default:
+		o.port = port
+	}
+}
+
+// parseIP checks that an address is written as browsers do.
+func parseIP(o *origin, literal string) {
+	addr, err := netip.ParseAddr(literal)
+	canonical := ""
+	if err == nil && addr.Zone() == "" && !addr.Is4In6() {
+		canonical = addr.String()
+		if addr.Is6() {
+			canonical = "[" + canonical + "]"
+		}
+	}
+	switch {
+	case o.wildcard:
+		o.fault("an IP address has no subdomains", "list the addresses")
+	case canonical == "":
+		o.fault("the host is not an IP address in canonical form", "write it as the browser's address bar shows it")
+	case canonical != o.host:
+		o.fault("the IP address is not in canonical form", "")
+		o.host = canonical
+	}
+}
+
+// parseDomain checks a host name, and how much its wildcard takes in.
+func parseDomain(o *origin) {
+	labels := strings.Split(o.host, ".")
+	valid := len(o.host) <= 253
+	for _, label := range labels {
+		valid = valid && labelSyntax.MatchString(label)
+	}
+	switch {
+	case !valid:
+		o.fault("the host is not a valid name", originAdvice)
+	case o.wildcard && (len(labels) < 2 && !isLoopback(o.host) || publicSuffixes[o.host]):
+		o.fault("anyone can register a name under "+strconv.Quote(o.host), "list the origins, or put the wildcard before a domain of your own")
+	}
+}
+
+// isLoopback reports whether host never leaves the machine (Secure Contexts,
+// section 3.1).
+func isLoopback(host string) bool {
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	addr, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"))
+	return err == nil && addr.IsLoopback()
+}
+
+// standardMethods are the methods that are written in upper case. Browsers do
+// not fold the case of a method they do not know (Fetch, normalize a method).
+var standardMethods = map[string]bool{
+	"DELETE": true, "GET": true, "HEAD": true, "OPTIONS": true, "PATCH": true, "POST": true, "PUT": true,
+}
+
+// parseMethods checks AccessControlAllowMethods and returns the header's value.
+func parseMethods(found *problems, list []string, credentialed bool) string {
+	const option = "accessControlAllowMethods"
+	methods := parseTokens(found, option, list, credentialed)
+	for _, method := range methods {
+		upper := strings.ToUpper(method)
+		switch {
+		case upper == "CONNECT" || upper == "TRACE" || upper == "TRACK":
+			found.add(option, method, "is a method that browsers forbid (Fetch, forbidden method)", "remove it")
+		case method != upper && standardMethods[upper]:
+			found.add(option, method, "methods are compared with their case", `write "`+upper+`"`)
+		}
+	}
+	return strings.Join(methods, ", ")
+}
+
+// parseHeaders checks a list of header names and returns the header's value.
+func parseHeaders(found *problems, option string, list []string, credentialed bool) string {
+	return strings.Join(parseTokens(found, option, list, credentialed), ", ")
+}
+
+// parseTokens returns the entries of list that are tokens (RFC 9110, section
+// 5.6.2).
+func parseTokens(found *problems, option string, list []string, credentialed bool) []string {
+	var tokens []string
+	for _, value := range entries(found, option, list) {
+		switch {
+		case strings.Contains(value, ","):
+			found.add(option, value, "an entry holds one name", "write each name as an entry of its own")
+		case !token.MatchString(value):
+			found.add(option, value, "is not a token (RFC 9110, section 5.6.2)", "write the name as it stands in a request, without blanks")
+		case value == "*" && credentialed:
+			found.add(option, value, "with accessControlAllowCredentials, browsers take * for a name", "list the names")
+		default:
+			tokens = append(tokens, value)
+		}
+	}
+	return tokens
+}

@@ -1,0 +1,3 @@
+module github.com/traefik-reauth/reauth
+
+go 1.22

@@ -1,0 +1,411 @@
+package reauth
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// Where requests of these tests go, and what an expired session answers there.
+const (
+	appURL        = "https://app.example.com"
+	authorizeURL  = "https://auth.example.com/application/o/authorize/?client_id=x&redirect_uri=https%3A%2F%2Fapp.example.com%2Foutpost.goauthentik.io%2Fcallback%3FX-authentik-auth-callback%3Dtrue&response_type=code&state=s"
+	startURL      = "/outpost.goauthentik.io/start?rd=https%3A%2F%2Fapp.example.com%2F"
+	openIDURL     = "https://auth.example.com/application/o/authorize/?client_id=actual&redirect_uri=https%3A%2F%2Fapp.example.com%2Fopenid%2Fcallback&response_type=code"
+	listedOrigin  = "https://dashboard.example.com"
+	challengeJSON = `{"status":"error","reason":"network-failure","details":"session-expired","refresh":"/_reauth"}`
+)
+
+// newHandler returns the middleware with the given options changed.
+func newHandler(t testing.TB, next http.Handler, change func(*Config)) http.Handler {
+	t.Helper()
+	config := CreateConfig()
+	if change != nil {
+		change(config)
+	}
+	h, err := New(context.Background(), next, config, "reauth@docker")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// parsed returns the handler that New makes of the given options.
+func parsed(t testing.TB, change func(*Config)) *handler {
+	t.Helper()
+	return newHandler(t, http.NotFoundHandler(), change).(*handler)
+}
+
+func withOrigins(c *Config) {
+	c.AccessControlAllowOriginList = []string{listedOrigin}
+}
+
+// request returns a request with headers given as "Name: value" lines.
+func request(method, path string, headers ...string) *http.Request {
+	req := httptest.NewRequest(method, appURL+path, nil)
+	for _, line := range headers {
+		name, value, _ := strings.Cut(line, ": ")
+		req.Header.Add(name, value)
+	}
+	return req
+}
+
+// answering returns a handler that answers with status and headers.
+func answering(status int, headers ...string) http.Handler {
+	return http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		for _, line := range headers {
+			name, value, _ := strings.Cut(line, ": ")
+			rw.Header().Add(name, value)
+		}
+		rw.WriteHeader(status)
+		_, _ = rw.Write([]byte("from behind"))
+	})
+}
+
+func serveOnce(h http.Handler, req *http.Request) *http.Response {
+	rec := httptest.NewRecorder()
+	h.ServeHTTP(rec, req)
+	return rec.Result()
+}
+
+func bodyOf(res *http.Response) string {
+	var b bytes.Buffer
+	_, _ = b.ReadFrom(res.Body)
+	return b.String()
+}
+
+const (
+	navigate  = "Sec-Fetch-Mode: navigate"
+	scripted  = "Sec-Fetch-Mode: cors"
+	toDoc     = "Sec-Fetch-Dest: document"
+	acceptAll = "Accept: */*"
+	acceptWeb = "Accept: text/html,application/xhtml+xml,*/*;q=0.8"
+)
+
+type wantOutcome string
+
+const (
+	untouched  wantOutcome = "passed on with the original writer"
+	passed     wantOutcome = "passed on"
+	challenged wantOutcome = "answered 401"
+)
+
+func TestWhichRequestsAreChallenged(t *testing.T) {
+	tests := []struct {
+		name    string
+		method  string
+		path    string
+		headers []string
+		want    wantOutcome
+	}{
+		{"navigation", "GET", "/budget", []string{navigate, toDoc, acceptWeb}, untouched},
+		{"navigation in an iframe", "GET", "/", []string{navigate, "Sec-Fetch-Dest: iframe"}, untouched},
+		{"destination alone", "GET", "/", []string{"Sec-Fetch-Dest: object"}, untouched},
+		{"fetch", "GET", "/", []string{scripted, "Sec-Fetch-Dest: empty"}, challenged},
+		{"fetch that accepts html", "GET", "/", []string{"Sec-Fetch-Mode: same-origin", acceptWeb}, challenged},
+		{"image", "GET", "/a.png", []string{"Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: image"}, challenged},
+		{"worker script", "GET", "/sw.js", []string{"Sec-Fetch-Mode: same-origin", "Sec-Fetch-Dest: serviceworker", "Service-Worker: script"}, challenged},
+		{"websocket", "GET", "/ws", []string{"Sec-Fetch-Mode: websocket", acceptAll}, untouched},
+		{"upgrade", "GET", "/ws", []string{"Connection: Upgrade", "Upgrade: websocket"}, untouched},
+		{"auth server's path", "GET", "/outpost.goauthentik.io/auth", []string{scripted}, untouched},
+		{"auth server's path without slash", "GET", "/outpost.goauthentik.io", []string{scripted}, untouched},
+		{"path that only looks like the auth server's", "GET", "/outpost.goauthentik.iox", []string{scripted}, challenged},
+
+		{"bare: no Accept", "GET", "/", nil, challenged},
+		{"bare: any Accept", "GET", "/", []string{acceptAll}, challenged},
+		{"bare: html", "GET", "/", []string{acceptWeb}, untouched},
+		{"bare: html in upper case", "GET", "/", []string{"Accept: Text/HTML"}, untouched},
+		{"bare: html in a second line", "GET", "/", []string{"Accept: image/png", "Accept: text/html"}, untouched},
+		{"bare: posted form", "POST", "/", []string{acceptWeb, "Content-Type: application/x-www-form-urlencoded"}, untouched},
+		{"bare: XMLHttpRequest", "GET", "/", []string{acceptWeb, "X-Requested-With: XMLHttpRequest"}, challenged},
+		{"bare: Actual's token", "GET", "/", []string{acceptWeb, "X-Actual-Token: t"}, challenged},
+		{"bare: sync", "POST", "/sync/sync", []string{acceptWeb, "Content-Type: application/actual-sync"}, challenged},
+		{"bare: JSON", "POST", "/", []string{acceptWeb, "Content-Type: Application/JSON ; charset=utf-8"}, challenged},
+		{"bare: JSON dialect", "POST", "/", []string{acceptWeb, "Content-Type: application/merge-patch+json"}, challenged},
+		{"bare: OPTIONS", "OPTIONS", "/", []string{acceptAll}, challenged},
+	}
+	for _, tt := range tests {
+		tt := tt
+		t.Run(tt.name, func(t *testing.T) {
+			rec := httptest.NewRecorder()
+			original := false
+			h := newHandler(t, http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
+				original = rw == http.ResponseWriter(rec)
+				answering(302, "Location: "+authorizeURL, "Set-Cookie: a=b").ServeHTTP(rw, req)
+			}), nil)
+			h.ServeHTTP(rec, request(tt.method, tt.path, tt.headers...))
+			got := wantOutcome(fmt.Sprintf("status %d", rec.Code))
+			switch {
+			case rec.Code == 401 && !original:
+				got = challenged
+			case rec.Code == 302 && original:
+				got = untouched
+			}
+			if got != tt.want {
+				t.Errorf("got %s, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestWhichAnswersAreChallenged(t *testing.T) {
+	location := func(l string) []string { return []string{"Location: " + l} }
+	tests := []struct {
+		name    string
+		status  int
+		headers []string
+		want    wantOutcome
+	}{
+		{"moved permanently", 301, location(authorizeURL), challenged},
+		{"found", 302, location(authorizeURL), challenged},
+		{"see other", 303, location(authorizeURL), challenged},
+		{"temporary redirect", 307, location(authorizeURL), challenged},
+		{"permanent redirect", 308, location(authorizeURL), challenged},
+		{"start of the outpost", 302, location(startURL), challenged},
+		{"not modified", 304, location(authorizeURL), passed},
+		{"created", 201, location(authorizeURL), passed},
+		{"redirect without Location", 302, nil, passed},
+		{"redirect elsewhere", 302, location("/login"), passed},
+		{"the app's own OpenID login", 302, location(openIDURL), passed},
+		{"unauthorized", 401, nil, passed},
+		{"forbidden", 403, location(authorizeURL), passed},
+		{"client closed request", 499, nil, passed},
+		{"server error", 500, location(authorizeURL), passed},
+		{"success", 200, nil, passed},
+	}
+	for _, tt := range tests {
+		tt := tt
+		t.Run(tt.name, func(t *testing.T) {
+			h := newHandler(t, answering(tt.status, tt.headers...), nil)
+			res := serveOnce(h, request("GET", "/", scripted))
+			got := passed
+			if res.StatusCode == 401 && res.Header.Get("WWW-Authenticate") != "" {
+				got = challenged
+			} else if res.StatusCode != tt.status || bodyOf(res) != "from behind" {
+				got = wantOutcome(fmt.Sprintf("status %d", res.StatusCode))
+			}
+			if got != tt.want {
+				t.Errorf("got %s, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestUntouchedWithListOnlyForeign(t *testing.T) {
+	for _, req := range []*http.Request{
+		request("GET", "/ws", "Upgrade: websocket", "Origin: "+listedOrigin),
+		request("OPTIONS", "/outpost.goauthentik.io/x", "Origin: "+listedOrigin, "Access-Control-Request-Method: PUT"),
+	} {
+		rec := httptest.NewRecorder()
+		original := false
+		newHandler(t, http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+			original = rw == http.ResponseWriter(rec)
+		}), withOrigins).ServeHTTP(rec, req)
+		if !original {
+			t.Errorf("%s %s did not reach next with its own writer", req.Method, req.URL)
+		}
+	}
+}
+
+func TestMisplacedPluginWarnsOnce(t *testing.T) {
+	var logged bytes.Buffer
+	log.SetOutput(&logged)
+	defer log.SetOutput(log.Default().Writer())
+	for _, name := range []string{"X-Authentik-Username", "X-Authentik-Uid", "X-Authentik-Email", "X-Authentik-Jwt"} {
+		logged.Reset()
+		h := newHandler(t, answering(200), nil)
+		serveOnce(h, request("GET", "/", scripted))
+		if logged.Len() > 0 {
+			t.Errorf("warned without cause: %s", logged.String())
+		}
+		serveOnce(h, request("GET", "/", name+": secret"))
+		serveOnce(h, request("GET", "/", name+": secret"))
+		text := logged.String()
+		if strings.Count(text, "list it before forwardAuth") != 1 || !strings.Contains(text, "reauth@docker") {
+			t.Errorf("%s: want one warning that names the middleware and the mend, got %q", name, text)
+		}
+		if strings.Contains(text, "secret") {
+			t.Errorf("the warning repeats what the request says: %q", text)
+		}
+	}
+}
+
+// statusWriter keeps every status it is given, informational ones too.
+type statusWriter struct {
+	*httptest.ResponseRecorder
+	statuses []int
+}
+
+func (w *statusWriter) WriteHeader(status int) {
+	w.statuses = append(w.statuses, status)
+	if status >= 200 {
+		w.ResponseRecorder.WriteHeader(status)
+	}
+}
+
+func TestWrapperStreams(t *testing.T) {
+	tests := []struct {
+		name        string
+		contentType string
+		flushed     []bool // by the head, the first and the second write
+	}{
+		{"event stream", "text/event-stream; charset=utf-8", []bool{true, true, true}},
+		{"anything else", "application/octet-stream", []bool{false, true, true}},
+	}
+	for _, tt := range tests {
+		tt := tt
+		t.Run(tt.name, func(t *testing.T) {
+			rec := httptest.NewRecorder()
+			var flushed []bool
+			note := func() {
+				flushed = append(flushed, rec.Flushed)
+				rec.Flushed = false
+			}
+			h := newHandler(t, http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+				rw.Header().Set("Content-Type", tt.contentType)
+				rw.WriteHeader(200)
+				note()
+				for _, part := range []string{"one", "two"} {
+					if n, err := rw.Write([]byte(part)); n != 3 || err != nil {
+						t.Errorf("Write = %d, %v", n, err)
+					}
+					note()
+				}
+			}), nil)
+			h.ServeHTTP(rec, request("GET", "/", scripted))
+			if !reflect.DeepEqual(flushed, tt.flushed) {
+				t.Errorf("flushed %v, want %v", flushed, tt.flushed)
+			}
+			if rec.Body.String() != "onetwo" {
+				t.Errorf("body %q", rec.Body)
+			}
+		})
+	}
+}
+
+func TestStatuses(t *testing.T) {
+	w := &statusWriter{ResponseRecorder: httptest.NewRecorder()}
+	h := newHandler(t, http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		rw.WriteHeader(103)
+		if len(rw.Header()) > 0 {
+			t.Errorf("headers %v on the 103", rw.Header())
+		}
+		rw.WriteHeader(200)
+		rw.WriteHeader(500)
+	}), withOrigins)
+	h.ServeHTTP(w, request("GET", "/", scripted, "Origin: "+listedOrigin))
+	if want := []int{103, 200, 500}; !reflect.DeepEqual(w.statuses, want) {
+		t.Errorf("the server saw %v, want %v", w.statuses, want)
+	}
+	if got := w.Header().Get("Access-Control-Allow-Origin"); got != listedOrigin {
+		t.Errorf("Access-Control-Allow-Origin %q", got)
+	}
+}
+
+func TestImplicitStatus(t *testing.T) {
+	tests := []struct {
+		name string
+		next http.HandlerFunc
+		body string
+	}{
+		{"write without status", func(rw http.ResponseWriter, _ *http.Request) { _, _ = rw.Write([]byte("x")) }, "x"},
+		{"nothing at all", func(http.ResponseWriter, *http.Request) {}, ""},
+	}
+	for _, tt := range tests {
+		tt := tt
+		t.Run(tt.name, func(t *testing.T) {
+			res := serveOnce(newHandler(t, tt.next, withOrigins), request("GET", "/", scripted, "Origin: "+listedOrigin))
+			if res.StatusCode != 200 || bodyOf(res) != tt.body || res.Header.Get("Vary") != "Origin" {
+				t.Errorf("got %d with %v", res.StatusCode, res.Header)
+			}
+		})
+	}
+}
+
+// A plugin cannot set a config with an invalid option aside: whatever it is,
+// New says so.
+func TestNewReportsEveryProblem(t *testing.T) {
+	negative := int64(-1)
+	config := &Config{
+		RefreshPath:                   "/outpost.goauthentik.io/refresh",
+		LoginURLs:                     []string{"/", "https://auth.example.com/login?next=/"},
+		AuthPaths:                     []string{"/outpost.goauthentik.io", "", "outpost"},
+		AccessControlAllowOriginList:  []string{"*", "https://app.example.com/"},
+		AccessControlAllowCredentials: true,
+		AccessControlAllowMethods:     []string{"TRACE", "patch", "GET, PUT"},
+		AccessControlAllowHeaders:     []string{"*"},
+		AccessControlExposeHeaders:    []string{"X Y"},
+		AccessControlMaxAge:           &negative,
+	}
+	_, err := New(context.Background(), http.NotFoundHandler(), config, "reauth")
+	if err == nil {
+		t.Fatal("no error")
+	}
+	want := []string{
+		"invalid configuration, 13 problems: (1) ",
+		`authPaths "": the entry is blank; remove it`,
+		`authPaths "outpost": does not start with a slash; write a path prefix like "/outpost.goauthentik.io/"`,
+		`refreshPath "/outpost.goauthentik.io/refresh": lies under "/outpost.goauthentik.io" of authPaths`,
+		`loginURLs "/": matches every path; write`,
+		`loginURLs "https://auth.example.com/login?next=/": a prefix has neither query nor fragment; write`,
+		`accessControlAllowMethods "TRACE": is a method that browsers forbid`,
+		`accessControlAllowMethods "patch": methods are compared with their case; write "PATCH"`,
+		`accessControlAllowMethods "GET, PUT": an entry holds one name; write each name as an entry of its own`,
+		`accessControlAllowHeaders "*": with accessControlAllowCredentials, browsers take * for a name; list the names`,
+		`accessControlExposeHeaders "X Y": is not a token`,
+		`accessControlMaxAge "-1": is negative; write 0`,
+		`accessControlAllowOriginList "*": any site could act with the user's cookies; list the origins`,
+		`accessControlAllowOriginList "https://app.example.com/": an origin has no trailing slash; write "https://app.example.com"`,
+	}
+	for _, part := range want {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("not in the error: %s\nerror: %v", part, err)
+		}
+	}
+}
+
+func TestNewSaysWhatIsWrongWithOneOption(t *testing.T) {
+	config := CreateConfig()
+	config.RefreshPath = "reauth"
+	h, err := New(context.Background(), http.NotFoundHandler(), config, "reauth")
+	want := `reauth: invalid configuration: refreshPath "reauth": not a clean absolute path of letters, digits and . _ ~ -; ` +
+		`write a path of your host that the app does not use, like "/_reauth"`
+	if h != nil || err == nil || err.Error() != want {
+		t.Errorf("got %v, %v\nwant %s", h, err, want)
+	}
+}
+
+func TestNewTurnsPanicIntoError(t *testing.T) {
+	h, err := New(context.Background(), http.NotFoundHandler(), nil, "reauth")
+	if h != nil || err == nil || !strings.HasPrefix(err.Error(), "reauth: reading the configuration failed: ") {
+		t.Errorf("got %v, %v", h, err)
+	}
+}
+
+// Traefik decodes options into what CreateConfig returns, slices included.
+func TestCreateConfigSharesNothing(t *testing.T) {
+	first := CreateConfig()
+	first.LoginURLs[0], first.AuthPaths[0] = "/changed", "/changed"
+	if got := CreateConfig(); got.LoginURLs[0] == "/changed" || got.AuthPaths[0] == "/changed" {
+		t.Errorf("a change of one configuration shows in the next: %v", got)
+	}
+}
+
+func TestLabelListsAreTrimmed(t *testing.T) {
+	h := parsed(t, func(c *Config) {
+		c.AuthPaths = []string{"/outpost.goauthentik.io/", " /auth/"}
+		c.LoginURLs = []string{" /login ", "https://auth.example.com/authorize"}
+		c.AccessControlAllowOriginList = []string{"https://a.example.com", " https://b.example.com"}
+		c.AccessControlAllowMethods = []string{"PUT", " DELETE"}
+	})
+	if !underAny(h.authPaths, "/auth/x") || !leadsToLogin(h, mustParse(t, appURL), "/login") ||
+		!h.cors.exact["https://b.example.com"] || h.cors.methods != "PUT, DELETE" {
+		t.Errorf("blanks were kept: %+v, %+v", h, h.cors)
+	}
+}

@@ -1,0 +1,386 @@
+package reauth
+
+import (
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/url"
+	"path"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// maxReturnPath is the longest rd that is followed, in bytes. Servers refuse
+// request lines much longer than this.
+const maxReturnPath = 8192
+
+// maxDecodings is how many times a path is decoded in search of tricks.
+const maxDecodings = 4
+
+var (
+	plainPath      = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
+	control        = regexp.MustCompile(`[\x00-\x1f\x7f]`)
+	notURLBytes    = regexp.MustCompile(`[^!-~]+`)
+	quotedSpecials = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
+)
+
+// navigationDests are the destinations of a navigation request (Fetch, section
+// 2.2.5). A mode other than navigate does not make them a script's.
+var navigationDests = map[string]bool{
+	"document":    true,
+	"embed":       true,
+	"fencedframe": true,
+	"frame":       true,
+	"iframe":      true,
+	"object":      true,
+}
+
+// isNavigation reports whether a person navigates, rather than a script or a
+// page asking for a part of it. Fetch metadata decides where the browser sends
+// it, which is on https and localhost only.
+func isNavigation(header http.Header) bool {
+	mode, dest := header.Get("Sec-Fetch-Mode"), header.Get("Sec-Fetch-Dest")
+	if mode != "" || dest != "" {
+		return mode == "navigate" || navigationDests[dest]
+	}
+	if header["X-Requested-With"] != nil || header["X-Actual-Token"] != nil {
+		return false
+	}
+	if isDataType(header.Get("Content-Type")) {
+		return false
+	}
+	return strings.Contains(strings.ToLower(strings.Join(header["Accept"], ",")), "text/html")
+}
+
+// isDataType reports whether a request body of this type comes from a script:
+// no form has it.
+func isDataType(contentType string) bool {
+	essence, _, _ := strings.Cut(contentType, ";")
+	essence = strings.ToLower(strings.TrimSpace(essence))
+	return essence == "application/json" || essence == "application/actual-sync" ||
+		strings.HasSuffix(essence, "+json")
+}
+
+// requestURL returns the URL the client asked for. Traefik has set
+// X-Forwarded-Proto itself where the peer is not trusted to.
+func requestURL(req *http.Request) url.URL {
+	scheme := "http"
+	if req.TLS != nil || req.Header.Get("X-Forwarded-Proto") == "https" {
+		scheme = "https"
+	}
+	return url.URL{Scheme: scheme, Host: req.Host, Path: req.URL.Path}
+}
+
+// loginURL is a parsed entry of LoginURLs.
+type loginURL struct {
+	// scheme and host are empty for a path on any host.
+	scheme, host string
+	// path has no trailing slash and is empty for all paths of the host.
+	path string
+}
+
+// isLoginRedirect reports whether an answer with this status and the headers
+// in w is a redirect to a login.
+func isLoginRedirect(w *responseWriter, status int) bool {
+	if status != http.StatusFound && status != http.StatusSeeOther && status != http.StatusTemporaryRedirect &&
+		status != http.StatusMovedPermanently && status != http.StatusPermanentRedirect {
+		return false
+	}
+	return leadsToLogin(w.h, &w.target, w.Header().Get("Location"))
+}
+
+// leadsToLogin reports whether location, found at target, is a login URL.
+func leadsToLogin(h *handler, target *url.URL, location string) bool {
+	if location == "" {
+		return false
+	}
+	u, err := target.Parse(location)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" {
+		return false
+	}
+	host, cleaned := canonicalHost(u), path.Clean("/"+u.Path)
+	for _, login := range h.loginURLs {
+		if login.host != "" && (login.host != host || login.scheme != u.Scheme) {
+			continue
+		}
+		if under(login.path, cleaned) {
+			return comesBack(h, u)
+		}
+	}
+	return false
+}
+
+// comesBack reports whether a login at u ends on a path of the auth server's,
+// as far as u tells.
+func comesBack(h *handler, u *url.URL) bool {
+	redirectURIs, carries := u.Query()["redirect_uri"]
+	if !carries {
+		return true
+	}
+	if len(redirectURIs) != 1 {
+		return false
+	}
+	back, err := url.Parse(redirectURIs[0])
+	return err == nil && underAny(h.authPaths, path.Clean("/"+back.Path))
+}
+
+// canonicalHost returns the host of u in lower case, without a default port.
+func canonicalHost(u *url.URL) string {
+	host, port := strings.ToLower(u.Hostname()), u.Port()
+	if port == "" || port == defaultPorts[u.Scheme] {
+		if strings.Contains(host, ":") {
+			return "[" + host + "]"
+		}
+		return host
+	}
+	return net.JoinHostPort(host, port)
+}
+
+// under reports whether p is prefix or lies under it. The prefix has no
+// trailing slash.
+func under(prefix, p string) bool {
+	return p == prefix || strings.HasPrefix(p, prefix) && p[len(prefix)] == '/'
+}
+
+// underAny reports whether p is or lies under one of prefixes.
+func underAny(prefixes []string, p string) bool {
+	for _, prefix := range prefixes {
+		if under(prefix, p) {
+			return true
+		}
+	}
+	return false
+}
+
+// challengeBody returns the body of the 401. Of the reasons that Actual Budget
+// knows, network-failure is the one that neither signs its user out nor locks
+// the budget.
+func challengeBody(refreshPath string) string {
+	// Strings always marshal.
+	body, _ := json.Marshal(struct {
+		Status  string `json:"status"`
+		Reason  string `json:"reason"`
+		Details string `json:"details"`
+		Refresh string `json:"refresh"`
+	}{"error", "network-failure", "session-expired", refreshPath})
+	return string(body)
+}
+
+// quote returns s as a quoted-string (RFC 9110, section 5.6.4).
+func quote(s string) string {
+	return `"` + quotedSpecials.Replace(control.ReplaceAllString(s, "")) + `"`
+}
+
+// answerChallenge answers 401 (RFC 9110, section 15.5.2) in place of a login
+// redirect. None of the redirect's headers stays: its cookies, one for each
+// refused request, would end a login that is under way in another tab.
+func answerChallenge(w *responseWriter) {
+	header := replaceHeader(w)
+	header.Set("WWW-Authenticate", w.h.challenge)
+	header.Set("Content-Type", "application/json")
+	header.Set("Content-Length", strconv.Itoa(len(w.h.challengeBody)))
+	if w.origin != "" {
+		header.Set("Access-Control-Expose-Headers", w.h.cors.exposeChallenge)
+	}
+	w.ResponseWriter.WriteHeader(http.StatusUnauthorized)
+	if w.method != http.MethodHead {
+		// A client that is gone does not read the error either.
+		_, _ = w.ResponseWriter.Write([]byte(w.h.challengeBody))
+	}
+}
+
+// answerRefreshed ends a visit to the refresh path that the auth server let
+// through: a person goes back to the page they left, a script is told that
+// there is nothing to read.
+func answerRefreshed(w *responseWriter) {
+	header := replaceHeader(w)
+	if w.returnTo == "" {
+		w.ResponseWriter.WriteHeader(http.StatusNoContent)
+		return
+	}
+	header.Set("Location", w.returnTo)
+	header.Set("Content-Length", "0")
+	w.ResponseWriter.WriteHeader(http.StatusSeeOther)
+}
+
+// refuseMethod answers 405 for what the refresh path cannot do.
+func refuseMethod(w *responseWriter) {
+	header := replaceHeader(w)
+	header.Set("Allow", "GET, HEAD")
+	header.Set("Content-Type", "text/plain; charset=utf-8")
+	w.ResponseWriter.WriteHeader(http.StatusMethodNotAllowed)
+	_, _ = w.ResponseWriter.Write([]byte("The session is renewed with GET.\n"))
+}
+
+// replaceHeader readies the header of an answer of the plugin's own: what
+// stood there before next was called, no-store, and CORS.
+func replaceHeader(w *responseWriter) http.Header {
+	w.replaced = true
+	header := w.Header()
+	for name := range header {
+		delete(header, name)
+	}
+	for name, values := range w.preset {
+		header[name] = values
+	}
+	header.Set("Cache-Control", "no-store")
+	if w.h.cors != nil {
+		setCORS(w.h.cors, header, w.origin)
+	}
+	return header
+}
+
+// finish ends what next may have left open.
+func finish(w *responseWriter) {
+	if !w.wroteHeader {
+		writeHeader(w, http.StatusOK)
+	}
+	if !w.replaced {
+		return
+	}
+	// The trailers of a dropped answer are none of the plugin's.
+	for name := range w.Header() {
+		if strings.HasPrefix(name, http.TrailerPrefix) {
+			delete(w.Header(), name)
+		}
+	}
+}
+
+// returnPath returns the path that a visit to the refresh path ends on: the one
+// value of rd if it is a path of this host, outside of the refresh path and the
+// auth server's, and / for everything else.
+func returnPath(h *handler, rd []string) string {
+	if len(rd) != 1 || len(rd[0]) > maxReturnPath || control.MatchString(rd[0]) {
+		return "/"
+	}
+	reading := rd[0]
+	if end := strings.IndexAny(reading, "?#"); end >= 0 {
+		reading = reading[:end]
+	}
+	// A proxy or an app may decode a path once more than it should, so every
+	// reading of it has to be harmless. One with more layers is a trick.
+	for i := 0; i < maxDecodings; i++ {
+		if !staysOnHost(h, reading) {
+			return "/"
+		}
+		decoded, err := url.PathUnescape(reading)
+		if err != nil && i == 0 {
+			return "/"
+		}
+		if err != nil || decoded == reading {
+			return notURLBytes.ReplaceAllStringFunc(rd[0], url.PathEscape)
+		}
+		reading = decoded
+	}
+	return "/"
+}
+
+// staysOnHost reports whether p, taken as it stands, is a path that a browser
+// and a server both look for on this host, outside of what is not the app's.
+func staysOnHost(h *handler, p string) bool {
+	if !strings.HasPrefix(p, "/") || strings.HasPrefix(p, "//") || strings.Contains(p, `\`) || control.MatchString(p) {
+		return false
+	}
+	relative := path.Clean(p[1:])
+	if relative == ".." || strings.HasPrefix(relative, "../") {
+		return false
+	}
+	cleaned := path.Clean(p)
+	return !under(h.refreshPath, cleaned) && !underAny(h.authPaths, cleaned)
+}
+
+// parseRefreshPath checks RefreshPath.
+func parseRefreshPath(found *problems, value string, authPaths []string) string {
+	const option = "refreshPath"
+	if !plainPath.MatchString(value) || path.Clean(value) != value {
+		found.add(option, value, "not a clean absolute path of letters, digits and . _ ~ -",
+			`write a path of your host that the app does not use, like "/_reauth"`)
+		return ""
+	}
+	for _, authPath := range authPaths {
+		if under(authPath, value) {
+			found.add(option, value, "lies under "+strconv.Quote(authPath)+" of authPaths, which belongs to the auth server",
+				`write a path outside of it, like "/_reauth"`)
+		}
+	}
+	return value
+}
+
+// parseAuthPaths checks AuthPaths and takes trailing slashes off.
+func parseAuthPaths(found *problems, list []string) []string {
+	const option = "authPaths"
+	var paths []string
+	for _, value := range entries(found, option, list) {
+		if reason := pathFault(value); reason != "" {
+			found.add(option, value, reason, `write a path prefix like "/outpost.goauthentik.io/"`)
+			continue
+		}
+		paths = append(paths, strings.TrimSuffix(value, "/"))
+	}
+	return paths
+}
+
+// pathFault tells why value is no path prefix, if it is none.
+func pathFault(value string) string {
+	trimmed := strings.TrimSuffix(value, "/")
+	switch {
+	case strings.ContainsAny(value, "?#"):
+		return "a prefix has neither query nor fragment"
+	case !strings.HasPrefix(value, "/"):
+		return "does not start with a slash"
+	case strings.Trim(value, "/") == "":
+		return "matches every path"
+	case strings.ContainsAny(value, `*%\`) || notURLBytes.MatchString(value):
+		return "is compared with decoded paths as it stands: wildcards, percent signs, backslashes, blanks and non-ASCII letters never match"
+	case path.Clean(value) != trimmed:
+		return "is not a clean path"
+	}
+	return ""
+}
+
+// parseLoginURLs checks LoginURLs.
+func parseLoginURLs(found *problems, list []string) []loginURL {
+	const option = "loginURLs"
+	var logins []loginURL
+	values := entries(found, option, list)
+	for _, value := range values {
+		login, reason := parseLoginURL(value)
+		if reason != "" {
+			found.add(option, value, reason, `write a URL prefix like "https://auth.example.com/application/o/authorize/" `+
+				`or a path prefix like "/outpost.goauthentik.io/start"`)
+			continue
+		}
+		logins = append(logins, login)
+	}
+	if len(values) == 0 {
+		found.add(option, "", "without an entry no expired session is recognised", "leave the option out for Authentik's login URLs")
+	}
+	return logins
+}
+
+// parseLoginURL returns what value matches, or why it can be no login URL.
+// Yaegi loses what is assigned to a named result that is a struct.
+func parseLoginURL(value string) (loginURL, string) {
+	if strings.HasPrefix(value, "/") {
+		return loginURL{path: strings.TrimSuffix(value, "/")}, pathFault(value)
+	}
+	u, err := url.Parse(value)
+	switch {
+	case err != nil:
+		return loginURL{}, "is not a URL"
+	case u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
+		return loginURL{}, "is neither an http or https URL nor a path with a leading slash"
+	case u.User != nil:
+		return loginURL{}, "a URL prefix has no user name"
+	case strings.Contains(u.Host, "*"):
+		return loginURL{}, "a wildcard host is not supported"
+	}
+	host := canonicalHost(u)
+	if strings.TrimSuffix(u.Path, "/") == "" && !strings.ContainsAny(value, "?#") {
+		return loginURL{scheme: u.Scheme, host: host}, "" // a host of the auth server's own
+	}
+	_, afterScheme, _ := strings.Cut(value, "://")
+	prefix := afterScheme[strings.IndexAny(afterScheme, "/?#"):]
+	return loginURL{scheme: u.Scheme, host: host, path: strings.TrimSuffix(prefix, "/")}, pathFault(prefix)
+}

@@ -1,0 +1,572 @@
+package reauth
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"path"
+	"reflect"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+func mustParse(t testing.TB, s string) *url.URL {
+	t.Helper()
+	u, err := url.Parse(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+// expired answers as Traefik's forwardAuth does when it hands on the outpost's
+// refusal: all of its headers are added to what is there.
+var expired = answering(302,
+	"Location: "+authorizeURL,
+	"Set-Cookie: authentik_proxy_0123abcd=x; Path=/; HttpOnly",
+	"Content-Type: text/html; charset=utf-8",
+	"Content-Length: 11",
+	"Etag: \"1\"",
+	"Cache-Control: private",
+	"Vary: Cookie",
+	"X-Powered-By: authentik",
+	"Access-Control-Allow-Origin: *",
+)
+
+func TestChallenge(t *testing.T) {
+	plain := http.Header{
+		"Www-Authenticate": {`Reauth realm="reauth@docker", uri="/_reauth"`},
+		"Content-Type":     {"application/json"},
+		"Cache-Control":    {"no-store"},
+		"Content-Length":   {strconv.Itoa(len(challengeJSON))},
+	}
+	with := func(more http.Header) http.Header {
+		all := plain.Clone()
+		for name, values := range more {
+			all[name] = values
+		}
+		return all
+	}
+	tests := []struct {
+		name    string
+		change  func(*Config)
+		method  string
+		headers []string
+		want    http.Header
+	}{
+		{"without a list", nil, "GET", []string{"Origin: " + listedOrigin}, plain},
+		{"HEAD", nil, "HEAD", nil, plain},
+		{"POST", nil, "POST", nil, plain},
+		{"no origin", withOrigins, "GET", nil, with(http.Header{"Vary": {"Origin"}})},
+		{"origin that is not listed", withOrigins, "GET", []string{"Origin: https://evil.example"}, with(http.Header{"Vary": {"Origin"}})},
+		{"listed origin", withOrigins, "GET", []string{"Origin: " + listedOrigin}, with(http.Header{
+			"Vary":                          {"Origin"},
+			"Access-Control-Allow-Origin":   {listedOrigin},
+			"Access-Control-Expose-Headers": {"WWW-Authenticate"},
+		})},
+		{"listed origin with credentials", func(c *Config) {
+			withOrigins(c)
+			c.AccessControlAllowCredentials = true
+			c.AccessControlExposeHeaders = []string{"X-Request-Id"}
+		}, "GET", []string{"Origin: " + listedOrigin}, with(http.Header{
+			"Vary":                             {"Origin"},
+			"Access-Control-Allow-Origin":      {listedOrigin},
+			"Access-Control-Allow-Credentials": {"true"},
+			"Access-Control-Expose-Headers":    {"X-Request-Id, WWW-Authenticate"},
+		})},
+	}
+	for _, tt := range tests {
+		tt := tt
+		t.Run(tt.name, func(t *testing.T) {
+			res := serveOnce(newHandler(t, expired, tt.change), request(tt.method, "/sync/sync", append(tt.headers, scripted)...))
+			if res.StatusCode != 401 {
+				t.Fatalf("status %d", res.StatusCode)
+			}
+			if !reflect.DeepEqual(res.Header, tt.want) {
+				t.Errorf("headers\n got %v\nwant %v", res.Header, tt.want)
+			}
+			want := challengeJSON
+			if tt.method == "HEAD" {
+				want = ""
+			}
+			if got := bodyOf(res); got != want {
+				t.Errorf("body\n got %s\nwant %s", got, want)
+			}
+		})
+	}
+}
+
+func TestChallengeKeepsWhatStoodThereBefore(t *testing.T) {
+	rec := httptest.NewRecorder()
+	rec.Header().Set("X-Frame-Options", "DENY")
+	newHandler(t, answering(302, "Location: "+startURL, "X-Frame-Options: SAMEORIGIN"), nil).
+		ServeHTTP(rec, request("GET", "/", scripted))
+	if got := rec.Header()["X-Frame-Options"]; !reflect.DeepEqual(got, []string{"DENY"}) {
+		t.Errorf("X-Frame-Options %v", got)
+	}
+}
+
+func TestQuotedRealm(t *testing.T) {
+	h, err := New(context.Background(), expired, CreateConfig(), "a\"b\\c\r\nX-Evil: 1@file")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := serveOnce(h, request("GET", "/", scripted)).Header.Get("WWW-Authenticate")
+	if want := `Reauth realm="a\"b\\cX-Evil: 1@file", uri="/_reauth"`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// Over HTTP/2, trailers need no announcement: those of a dropped answer must
+// not follow the plugin's own.
+func TestReplacedAnswerHasNoTrailers(t *testing.T) {
+	withTrailer := http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Trailer", "X-Sum")
+		rw.Header().Set("Location", startURL)
+		rw.WriteHeader(302)
+		rw.WriteHeader(200)
+		rw.Header().Set("X-Sum", "1")
+		rw.Header().Set(http.TrailerPrefix+"X-Late", "2")
+	})
+	server := httptest.NewUnstartedServer(newHandler(t, withTrailer, nil))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	res, err := server.Client().Get(server.URL + "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	if _, err := io.ReadAll(res.Body); err != nil {
+		t.Fatal(err)
+	}
+	if res.ProtoMajor != 2 || res.StatusCode != 401 || len(res.Trailer) > 0 {
+		t.Errorf("got %s %d with trailers %v", res.Proto, res.StatusCode, res.Trailer)
+	}
+}
+
+func TestRefreshPath(t *testing.T) {
+	page := []string{navigate, toDoc}
+	passedLogin := http.Header{"Location": {authorizeURL}, "Set-Cookie": {"s=1"}}
+	login := answering(302, "Location: "+authorizeURL, "Set-Cookie: s=1")
+	app := answering(200, "Set-Cookie: app=1", "Content-Type: text/html", "Etag: \"1\"")
+	noStore := http.Header{"Cache-Control": {"no-store"}}
+	back := func(to string) http.Header {
+		return http.Header{"Cache-Control": {"no-store"}, "Location": {to}, "Content-Length": {"0"}}
+	}
+	tests := []struct {
+		name    string
+		next    http.Handler
+		method  string
+		target  string
+		headers []string
+		status  int
+		want    http.Header
+		body    string
+	}{
+		{"visit", app, "GET", "/_reauth?rd=%2Fbudget%3Fa%3D1%23b", page, 303, back("/budget?a=1#b"), ""},
+		{"visit by a browser without fetch metadata", app, "GET", "/_reauth?rd=%2Fbudget", []string{acceptWeb}, 303, back("/budget"), ""},
+		{"visit without rd", app, "GET", "/_reauth", page, 303, back("/"), ""},
+		{"visit with a bad rd", app, "GET", "/_reauth?rd=https%3A%2F%2Fevil.example", page, 303, back("/"), ""},
+		{"visit with two rd", app, "GET", "/_reauth?rd=%2Fa&rd=%2Fb", page, 303, back("/"), ""},
+		{"HEAD", app, "HEAD", "/_reauth?rd=%2Fa", page, 303, back("/a"), ""},
+		{"fetch", app, "GET", "/_reauth", []string{scripted}, 204, noStore, ""},
+		{"fetch with rd", app, "GET", "/_reauth?rd=%2Fa", []string{scripted}, 204, noStore, ""},
+		{"fetch without CORS", app, "GET", "/_reauth", []string{"Sec-Fetch-Mode: no-cors"}, 204, noStore, ""},
+		{"the app knows no such path", answering(404), "GET", "/_reauth?rd=%2Fa", page, 303, back("/a"), ""},
+		{"the app's own login", answering(302, "Location: /login"), "GET", "/_reauth?rd=%2Fa", page, 303, back("/a"), ""},
+		{"visit, expired", login, "GET", "/_reauth?rd=%2Fa", page, 302, passedLogin, "from behind"},
+		{"fetch, expired", login, "GET", "/_reauth", []string{scripted}, 302, passedLogin, "from behind"},
+		{"auth server down", answering(500), "GET", "/_reauth?rd=%2Fa", page, 500, http.Header{}, "from behind"},
+		{"POST", app, "POST", "/_reauth?rd=%2Fa", page, 405, http.Header{
+			"Allow": {"GET, HEAD"}, "Cache-Control": {"no-store"}, "Content-Type": {"text/plain; charset=utf-8"},
+		}, "The session is renewed with GET.\n"},
+		{"OPTIONS that is no preflight", app, "OPTIONS", "/_reauth", nil, 405, http.Header{
+			"Allow": {"GET, HEAD"}, "Cache-Control": {"no-store"}, "Content-Type": {"text/plain; charset=utf-8"},
+		}, "The session is renewed with GET.\n"},
+	}
+	for _, tt := range tests {
+		tt := tt
+		t.Run(tt.name, func(t *testing.T) {
+			res := serveOnce(newHandler(t, tt.next, nil), request(tt.method, tt.target, tt.headers...))
+			if res.StatusCode != tt.status || bodyOf(res) != tt.body {
+				t.Errorf("status %d, want %d", res.StatusCode, tt.status)
+			}
+			if !reflect.DeepEqual(res.Header, tt.want) {
+				t.Errorf("headers\n got %v\nwant %v", res.Header, tt.want)
+			}
+		})
+	}
+}
+
+// returnPaths are values of rd and where they lead.
+var returnPaths = map[string]string{
+	"/":                          "/",
+	"/budget":                    "/budget",
+	"/budget/?a=b&c=%2F#d/e":     "/budget/?a=b&c=%2F#d/e",
+	"/a//b":                      "/a//b",
+	"/a/../b":                    "/a/../b",
+	"/a/./b/":                    "/a/./b/",
+	"/reports/50%25":             "/reports/50%25",
+	"/a%20b":                     "/a%20b",
+	"/a b?c d":                   "/a%20b?c%20d",
+	"/\u00fcbersicht?q=\u00e9":   "/%C3%BCbersicht?q=%C3%A9",
+	"/a?u=https://evil.example/": "/a?u=https://evil.example/",
+	"/a#100%":                    "/a#100%",
+	"/a?100%":                    "/a?100%",
+	"/a?b=/../../_reauth":        "/a?b=/../../_reauth",
+	"/a%2Fb":                     "/a%2Fb",
+	"/_reauthx":                  "/_reauthx",
+	"/@evil.example":             "/@evil.example",
+	"/.well-known/x":             "/.well-known/x",
+
+	"":                                       "/",
+	"budget":                                 "/",
+	"?a":                                     "/",
+	"#a":                                     "/",
+	"//evil.example":                         "/",
+	"///evil.example":                        "/",
+	`/\evil.example`:                         "/",
+	`\\evil.example`:                         "/",
+	`/a\..\..\evil`:                          "/",
+	"https://evil.example/":                  "/",
+	"https:evil.example":                     "/",
+	"javascript:alert(1)":                    "/",
+	"/\t/evil.example":                       "/",
+	"\t//evil.example":                       "/",
+	" //evil.example":                        "/",
+	"/a\r\nSet-Cookie: x=y":                  "/",
+	"/a\x00":                                 "/",
+	"/a\x7f":                                 "/",
+	"/%0d%0aSet-Cookie:x=y":                  "/",
+	"/%250d%250aSet-Cookie:x=y":              "/",
+	"/%09/evil.example":                      "/",
+	"/%2fevil.example":                       "/",
+	"/%2Fevil.example":                       "/",
+	"/%252fevil.example":                     "/",
+	"/%5cevil.example":                       "/",
+	"/%255cevil.example":                     "/",
+	"/%25252525252fevil.example":             "/",
+	"/%zz":                                   "/",
+	"/..":                                    "/",
+	"/../evil":                               "/",
+	"/a/../../evil":                          "/",
+	"/%2e%2e/evil":                           "/",
+	"/%252e%252e/evil":                       "/",
+	"/..%2f..%2fevil":                        "/",
+	"/./..//evil":                            "/",
+	"/_reauth":                               "/",
+	"/_reauth/":                              "/",
+	"/_reauth?rd=/a":                         "/",
+	"/_reauth#a":                             "/",
+	"/%5freauth":                             "/",
+	"/a/../_reauth":                          "/",
+	"/a/%2e%2e/_reauth":                      "/",
+	"/outpost.goauthentik.io":                "/",
+	"/outpost.goauthentik.io/start":          "/",
+	"/outpost.goauthentik.io/sign_out?rd=/":  "/",
+	"/a/../outpost.goauthentik.io/sign_out":  "/",
+	"/outpost.goauthentik%2eio/sign_out":     "/",
+	"/outpost%252egoauthentik.io/sign_out":   "/",
+	"/./outpost.goauthentik.io/sign_out":     "/",
+	"/" + strings.Repeat("a", maxReturnPath): "/",
+	"/%" + strings.Repeat("25", 3000) + "2f/": "/",
+}
+
+func TestReturnPath(t *testing.T) {
+	h := parsed(t, nil)
+	for rd, want := range returnPaths {
+		if got := returnPath(h, []string{rd}); got != want {
+			t.Errorf("rd %.99q leads to %q, want %q", rd, got, want)
+		}
+	}
+	if got := returnPath(h, nil); got != "/" {
+		t.Errorf("no rd leads to %q", got)
+	}
+}
+
+func FuzzReturnPath(f *testing.F) {
+	for rd := range returnPaths {
+		f.Add(rd)
+	}
+	f.Fuzz(func(t *testing.T, rd string) {
+		h := parsed(t, nil)
+		got := returnPath(h, []string{rd})
+		base := mustParse(t, appURL+"/_reauth")
+		u, err := base.Parse(got)
+		if err != nil {
+			// url.Parse refuses a bare percent sign in a fragment, browsers do not.
+			head, _, _ := strings.Cut(got, "#")
+			u, err = base.Parse(head)
+		}
+		if err != nil {
+			t.Fatalf("rd %.99q leads to %q: %v", rd, got, err)
+		}
+		if u.Scheme != base.Scheme || u.Host != base.Host || u.User != nil {
+			t.Errorf("rd %.99q leads away to %q", rd, got)
+		}
+		if strings.HasPrefix(got, "//") || strings.HasPrefix(got, `/\`) || !strings.HasPrefix(got, "/") {
+			t.Errorf("rd %.99q leads to %q, which a browser takes for a host", rd, got)
+		}
+		for _, forbidden := range []string{"/_reauth", "/outpost.goauthentik.io"} {
+			if p := path.Clean(u.Path); p == forbidden || strings.HasPrefix(p, forbidden+"/") {
+				t.Errorf("rd %.99q leads to %q", rd, got)
+			}
+		}
+		for _, b := range []byte(got) {
+			if b <= ' ' || b >= 0x7f {
+				t.Errorf("rd %.99q puts byte %#x into a header", rd, b)
+			}
+		}
+		if again := returnPath(h, []string{got}); again != got && len(got) <= maxReturnPath {
+			t.Errorf("rd %.99q leads to %q, and that to %q", rd, got, again)
+		}
+	})
+}
+
+// loginCases are values of Location and whether they are a login, with the
+// login URLs of TestLeadsToLogin.
+var loginCases = map[string]bool{
+	authorizeURL: true,
+	startURL:     true,
+	"https://app.example.com/outpost.goauthentik.io/start":    true,
+	"/outpost.goauthentik.io/start/":                          true,
+	"/outpost.goauthentik.io/start/x?y":                       true,
+	"outpost.goauthentik.io/start":                            true,
+	"//auth.example.com/application/o/authorize/?client_id=x": true,
+	"https://auth.example.com:443/application/o/authorize/":   true,
+	"https://AUTH.example.com/application/o/authorize":        true,
+	"https://login.example.net:8443/any/path":                 true,
+	"https://login.example.net:8443":                          true,
+	"https://[2001:db8::1]/login":                             true,
+	"https://[2001:DB8::1]:443/login/x":                       true,
+	"/a/../outpost.goauthentik.io/start":                      true,
+	"https://auth.example.com/application/o/authorize/?redirect_uri=https%3A%2F%2Fauth.example.com%2Foutpost.goauthentik.io%2Fcallback": true,
+
+	"":                                     false,
+	"/":                                    false,
+	"/login":                               false,
+	"/outpost.goauthentik.io/starting":     false,
+	"/outpost.goauthentik.io/sign_out":     false,
+	"/x/outpost.goauthentik.io/start":      false,
+	"/outpost.goauthentik.io/start/../x":   false,
+	"/outpost.goauthentik.io/start/%2e%2e": false,
+	"http://auth.example.com/application/o/authorize/":                                                 false,
+	"https://auth.example.com:8443/application/o/authorize/":                                           false,
+	"https://auth.example.com.evil.example/application/o/authorize":                                    false,
+	"https://login.example.net/any/path":                                                               false,
+	"https://auth.example.com/application/o/authorizer":                                                false,
+	"javascript:/outpost.goauthentik.io/start":                                                         false,
+	"ftp://app.example.com/outpost.goauthentik.io/start":                                               false,
+	"https://app.example.com/%zz":                                                                      false,
+	openIDURL:                                                                                          false,
+	"https://auth.example.com/application/o/authorize/?redirect_uri=":                                  false,
+	"https://auth.example.com/application/o/authorize/?redirect_uri=%25zz":                             false,
+	"https://auth.example.com/application/o/authorize/?redirect_uri=/outpost.goauthentik.io/../openid": false,
+	"https://auth.example.com/application/o/authorize/?redirect_uri=/outpost.goauthentik.io/callback&redirect_uri=/openid": false,
+}
+
+func manyLogins(c *Config) {
+	c.LoginURLs = []string{
+		"/outpost.goauthentik.io/start",
+		"https://Auth.example.com/application/o/authorize/",
+		"https://login.example.net:8443",
+		"https://[2001:db8::1]:443/login",
+	}
+}
+
+func TestLeadsToLogin(t *testing.T) {
+	h := parsed(t, manyLogins)
+	for location, want := range loginCases {
+		if got := leadsToLogin(h, mustParse(t, appURL+"/"), location); got != want {
+			t.Errorf("Location %q: %v, want %v", location, got, want)
+		}
+	}
+	if !leadsToLogin(h, mustParse(t, appURL+"/outpost.goauthentik.io/callback"), "start?rd=/") {
+		t.Error("a relative Location is not resolved against the request")
+	}
+}
+
+func TestLoginRedirectIsResolvedAgainstTheRequest(t *testing.T) {
+	tests := []struct {
+		name   string
+		login  string
+		target string
+		header string
+		want   int
+	}{
+		{"https by TLS", "https://app.example.com/start", "https://app.example.com/", "", 401},
+		{"https by the proxy in front", "https://app.example.com/start", "http://app.example.com/", "https", 401},
+		{"http", "http://app.example.com/start", "http://app.example.com/", "http", 401},
+		{"other scheme", "https://app.example.com/start", "http://app.example.com/", "", 302},
+		{"other host", "https://app.example.com/start", "https://other.example.com/", "", 302},
+	}
+	for _, tt := range tests {
+		tt := tt
+		t.Run(tt.name, func(t *testing.T) {
+			// What stands behind may rewrite the request before it answers.
+			rewriting := http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
+				req.Host, req.URL.Path = "10.0.0.1", "/stripped"
+				req.Header.Set("X-Forwarded-Proto", "gopher")
+				answering(302, "Location: /start").ServeHTTP(rw, req)
+			})
+			h := newHandler(t, rewriting, func(c *Config) { c.LoginURLs = []string{tt.login} })
+			req := httptest.NewRequest("GET", tt.target, nil)
+			if tt.header != "" {
+				req.Header.Set("X-Forwarded-Proto", tt.header)
+			}
+			if got := serveOnce(h, req).StatusCode; got != tt.want {
+				t.Errorf("status %d, want %d", got, tt.want)
+			}
+		})
+	}
+}
+
+func FuzzLeadsToLogin(f *testing.F) {
+	for location := range loginCases {
+		f.Add(location)
+	}
+	f.Fuzz(func(t *testing.T, location string) {
+		h := parsed(t, manyLogins)
+		target := mustParse(t, appURL+"/")
+		if !leadsToLogin(h, target, location) {
+			return
+		}
+		u, err := target.Parse(location)
+		if err != nil {
+			t.Fatalf("Location %q is no URL, yet a login", location)
+		}
+		segments := strings.Split(strings.Trim(path.Clean(u.Path), "/"), "/")
+		starts := func(want ...string) bool {
+			return len(segments) >= len(want) && reflect.DeepEqual(segments[:len(want)], want)
+		}
+		switch host := strings.ToLower(u.Hostname()); {
+		case starts("outpost.goauthentik.io", "start"):
+		case host == "auth.example.com" && starts("application", "o", "authorize"):
+		case host == "login.example.net" && u.Port() == "8443":
+		case host == "2001:db8::1" && starts("login"):
+		default:
+			t.Errorf("Location %q is taken for a login", location)
+		}
+		if uri := u.Query().Get("redirect_uri"); uri != "" && !strings.Contains(uri, "outpost") && !strings.Contains(uri, "%") {
+			t.Errorf("Location %q leads back to %q", location, uri)
+		}
+	})
+}
+
+// FuzzLoginURLs checks that an entry that is accepted matches itself and what
+// lies under it, and nothing that only starts with the same letters.
+func FuzzLoginURLs(f *testing.F) {
+	for _, entry := range []string{"/a", "/a/b/", "https://auth.example.com/x", "http://h:81", "https://[::1]/x", "//x", "https://h/?q", "https://h/%2e"} {
+		f.Add(entry)
+	}
+	f.Fuzz(func(t *testing.T, entry string) {
+		login, reason := parseLoginURL(entry)
+		if reason != "" {
+			return
+		}
+		h := &handler{loginURLs: []loginURL{login}}
+		target := mustParse(t, appURL+"/")
+		whole := strings.TrimSuffix(entry, "/")
+		for _, location := range []string{entry, whole + "/under", whole + "?query"} {
+			if !leadsToLogin(h, target, location) {
+				t.Errorf("%q does not match %q", entry, location)
+			}
+		}
+		if login.path != "" && leadsToLogin(h, target, whole+"x") {
+			t.Errorf("%q matches %q", entry, whole+"x")
+		}
+	})
+}
+
+func TestParseLoginURLs(t *testing.T) {
+	tests := map[string]string{
+		"/outpost.goauthentik.io/start":     "",
+		"https://auth.example.com":          "",
+		"https://auth.example.com/":         "",
+		"http://auth.example.com:9000/a/b/": "",
+		"/":                                 "matches every path",
+		"//":                                "matches every path",
+		"//auth.example.com/a":              "is not a clean path",
+		"/a/../b":                           "is not a clean path",
+		"/a//b":                             "is not a clean path",
+		"/a?b":                              "a prefix has neither query nor fragment",
+		"https://auth.example.com?x":        "a prefix has neither query nor fragment",
+		"https://auth.example.com/#x":       "a prefix has neither query nor fragment",
+		"https://auth.example.com/a/../b":   "is not a clean path",
+		"https://auth.example.com/*":        "is compared with decoded paths as it stands: wildcards, percent signs, backslashes, blanks and non-ASCII letters never match",
+		"/a b":                              "is compared with decoded paths as it stands: wildcards, percent signs, backslashes, blanks and non-ASCII letters never match",
+		"https://*.example.com/a":           "a wildcard host is not supported",
+		"https://user@auth.example.com/a":   "a URL prefix has no user name",
+		"https://":                          "is neither an http or https URL nor a path with a leading slash",
+		"https://:443/":                     "is neither an http or https URL nor a path with a leading slash",
+		"auth.example.com/application":      "is neither an http or https URL nor a path with a leading slash",
+		"ftp://auth.example.com/":           "is neither an http or https URL nor a path with a leading slash",
+		"https://auth.example.com:port/":    "is not a URL",
+		"*":                                 "is neither an http or https URL nor a path with a leading slash",
+	}
+	for value, want := range tests {
+		if _, got := parseLoginURL(value); got != want {
+			t.Errorf("%q: %q, want %q", value, got, want)
+		}
+	}
+	var found problems
+	parseLoginURLs(&found, nil)
+	if len(found.list) != 1 {
+		t.Errorf("an empty list is accepted: %v", found.list)
+	}
+}
+
+func TestParseRefreshPath(t *testing.T) {
+	for value, want := range map[string]bool{
+		"/_reauth": true, "/a/b": true, "/.reauth": true, "/~-": true, "/outpost.goauthentik.iox": true,
+		"": false, "/": false, "a": false, "/a/": false, "//a": false, "/a//b": false, "/a/../b": false, "/..": false,
+		"/.": false, "/a?b": false, "/a#b": false, "/a b": false, "/a%20b": false, "/\u00fc": false, `/a"b`: false,
+		"/outpost.goauthentik.io": false, "/outpost.goauthentik.io/x": false,
+	} {
+		var found problems
+		parseRefreshPath(&found, value, []string{"/outpost.goauthentik.io"})
+		if got := len(found.list) == 0; got != want {
+			t.Errorf("%q accepted: %v, want %v (%v)", value, got, want, found.list)
+		}
+	}
+}
+
+// connected is a writer that can be hijacked.
+type connected struct {
+	*httptest.ResponseRecorder
+	conn net.Conn
+}
+
+func (w *connected) Hijack() (net.Conn, *bufio.ReadWriter, error) { return w.conn, nil, nil }
+
+func TestHijack(t *testing.T) {
+	client, server := net.Pipe()
+	defer func() { _, _ = client.Close(), server.Close() }()
+	w := &connected{httptest.NewRecorder(), server}
+	hijack := http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		hijacker, ok := rw.(http.Hijacker)
+		if !ok {
+			t.Fatal("the writer cannot be hijacked")
+		}
+		conn, _, err := hijacker.Hijack()
+		if err == nil && conn != server {
+			t.Error("hijacked something else")
+		}
+		if err != nil {
+			http.Error(rw, err.Error(), http.StatusNotImplemented)
+		}
+	})
+	newHandler(t, hijack, nil).ServeHTTP(w, request("GET", "/", scripted))
+	if w.Body.Len() > 0 || len(w.Header()) > 0 {
+		t.Errorf("the plugin wrote to a hijacked connection: %v", w.Header())
+	}
+	if res := serveOnce(newHandler(t, hijack, nil), request("GET", "/", scripted)); res.StatusCode != http.StatusNotImplemented {
+		t.Errorf("status %d where nothing can be hijacked", res.StatusCode)
+	}
+}

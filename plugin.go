@@ -397,9 +397,10 @@ func pass(w *responseWriter, status int) {
 		return
 	}
 	w.flusher = flusher
-	// The head of an event stream says that it is open, before any event.
-	// Elsewhere a flush this early would take a Content-Length away.
-	if strings.HasPrefix(header.Get("Content-Type"), "text/event-stream") {
+	// The head of a stream says that it is open, before anything is sent.
+	// Elsewhere a flush this early would take the length away that the server
+	// works out for a short answer.
+	if status <= 299 && header.Get("Content-Length") == "" {
 		flusher.Flush()
 	}
 }

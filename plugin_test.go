@@ -251,12 +251,14 @@ func (w *statusWriter) WriteHeader(status int) {
 
 func TestWrapperStreams(t *testing.T) {
 	tests := []struct {
-		name        string
-		contentType string
-		flushed     []bool // by the head, the first and the second write
+		name    string
+		status  int
+		length  string
+		flushed []bool // by the head, the first and the second write
 	}{
-		{"event stream", "text/event-stream; charset=utf-8", []bool{true, true, true}},
-		{"anything else", "application/octet-stream", []bool{false, true, true}},
+		{"stream", 200, "", []bool{true, true, true}},
+		{"known length", 200, "6", []bool{false, true, true}},
+		{"error", 500, "", []bool{false, true, true}},
 	}
 	for _, tt := range tests {
 		tt := tt
@@ -268,8 +270,10 @@ func TestWrapperStreams(t *testing.T) {
 				rec.Flushed = false
 			}
 			h := newHandler(t, http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
-				rw.Header().Set("Content-Type", tt.contentType)
-				rw.WriteHeader(200)
+				if tt.length != "" {
+					rw.Header().Set("Content-Length", tt.length)
+				}
+				rw.WriteHeader(tt.status)
 				note()
 				for _, part := range []string{"one", "two"} {
 					if n, err := rw.Write([]byte(part)); n != 3 || err != nil {

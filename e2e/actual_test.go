@@ -1,0 +1,115 @@
+package e2e
+
+import (
+	"encoding/json"
+	"net/http"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// TestActualBudgetExpiresAndComesBack is the main job: the real server, its
+// session expiring while the app is open, and working again after a login.
+func TestActualBudgetExpiresAndComesBack(t *testing.T) {
+	c := newClient(t, overHTTP1, budgetHost)
+	asJSON := append([]string{"Content-Type: application/json"}, fetch...)
+	call := func(method, path, body string, headers ...string) map[string]any {
+		t.Helper()
+		res := c.send(method, path, body, append(headers, asJSON...)...)
+		var answer struct {
+			Status string
+			Data   map[string]any
+		}
+		if err := json.Unmarshal([]byte(res.body), &answer); err != nil || res.StatusCode != http.StatusOK || answer.Status != "ok" {
+			t.Fatalf("%s %s: %s", method, path, describe(res))
+		}
+		return answer.Data
+	}
+	listFiles := func(token string) response {
+		return c.send("GET", "/sync/list-user-files", "", append([]string{"X-ACTUAL-TOKEN: " + token}, fetch...)...)
+	}
+	isFiles := func(res response) bool {
+		return res.StatusCode == http.StatusOK && res.body == `{"status":"ok","data":[]}`
+	}
+
+	if res := c.logIn("/"); res.StatusCode != http.StatusOK || !strings.Contains(res.body, "<title>Actual</title>") {
+		t.Fatalf("the app did not load: %s", describe(res))
+	}
+	if data := call("GET", "/account/needs-bootstrap", ""); data["bootstrapped"] != false {
+		t.Fatalf("the server is not new: %v", data)
+	}
+	call("POST", "/account/bootstrap", `{"password":"budget"}`)
+	token, _ := call("POST", "/account/login", `{"loginMethod":"password","password":"budget"}`)["token"].(string)
+	if token == "" {
+		t.Fatal("Actual's login gave no token")
+	}
+	if res := listFiles(token); !isFiles(res) {
+		t.Fatalf("list files: %s", describe(res))
+	}
+
+	c.expire()
+	if res := listFiles(token); !isChallenge(res) {
+		t.Errorf("list files, expired: %s", describe(res))
+	}
+	sync := []string{"Content-Type: application/actual-sync", "X-ACTUAL-TOKEN: " + token}
+	if res := c.send("POST", "/sync/sync", "edits", append(sync, fetch...)...); !isChallenge(res) {
+		t.Errorf("sync, expired: %s", describe(res))
+	}
+	if res := c.send("GET", "/sw.js", "", "Service-Worker: script", "Sec-Fetch-Mode: same-origin", "Sec-Fetch-Dest: serviceworker"); !isChallenge(res) {
+		t.Errorf("worker script, expired: %s", describe(res))
+	}
+
+	if res := c.visit(refreshURL("/accounts"), navigation...); res.StatusCode != http.StatusOK || res.Request.URL.String() != c.url("/accounts") {
+		t.Errorf("the way back ended at %s with %s", res.Request.URL, describe(res))
+	}
+	if res := listFiles(token); !isFiles(res) {
+		t.Errorf("list files after the renewal: %s", describe(res))
+	}
+
+	c.expire()
+	shared.Authentik.ExpireSSO()
+	if res := listFiles(token); !isChallenge(res) {
+		t.Errorf("list files, both expired: %s", describe(res))
+	}
+	if res := c.logIn(refreshURL("/accounts")); res.StatusCode != http.StatusOK || res.Request.URL.String() != c.url("/accounts") {
+		t.Errorf("the login ended at %s with %s", res.Request.URL, describe(res))
+	}
+	if res := listFiles(token); !isFiles(res) {
+		t.Errorf("list files after the login: %s", describe(res))
+	}
+	// Actual's own refusal stays its own.
+	if res := listFiles("wrong"); res.StatusCode != http.StatusUnauthorized || isChallenge(res) || !strings.Contains(res.body, "token-not-found") {
+		t.Errorf("list files with a wrong token: %s", describe(res))
+	}
+}
+
+// The plugin adds nothing to what Actual answers, and takes nothing away.
+func TestActualBudgetsAnswersAreUntouched(t *testing.T) {
+	c := newClient(t, overHTTP1, budgetHost)
+	c.enter(good)
+	straight := &http.Client{Transport: &http.Transport{DisableCompression: true, DisableKeepAlives: true}}
+	for _, path := range []string{"/", "/sw.js", "/info", "/account/needs-bootstrap"} {
+		for _, headers := range [][]string{navigation, fetch} {
+			direct, err := straight.Do(request(t, "GET", actual.URL+path, "", headers...))
+			if err != nil {
+				t.Fatal(err)
+			}
+			direct.Body.Close()
+			through := c.send("GET", path, "", headers...)
+			if through.StatusCode != direct.StatusCode {
+				t.Errorf("%s: %d became %d", path, direct.StatusCode, through.StatusCode)
+			}
+			for _, header := range []http.Header{direct.Header, through.Header} {
+				for name := range header {
+					// Of the moment, or of the one connection.
+					if name == "Date" || name == "Connection" || name == "Keep-Alive" || strings.Contains(name, "Ratelimit") {
+						header.Del(name)
+					}
+				}
+			}
+			if !reflect.DeepEqual(direct.Header, through.Header) {
+				t.Errorf("%s: %v became %v", path, direct.Header, through.Header)
+			}
+		}
+	}
+}

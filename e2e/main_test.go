@@ -1,0 +1,369 @@
+// Package e2e proves the middleware inside a real Traefik. See stand for what
+// is real and what is not.
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/traefik-reauth/reauth/e2e/authentik"
+	"github.com/traefik-reauth/reauth/e2e/stand"
+)
+
+// The hosts of the shared stand.
+const (
+	appHost     = "app"     // the defaults
+	corsHost    = "cors"    // the plugin with a list of origins
+	plainHost   = "plain"   // forwardAuth without the plugin
+	bareHost    = "bare"    // neither
+	oldHost     = "old"     // the outpost redirects to its start path
+	consentHost = "consent" // the identity provider asks for consent
+	failingHost = "failing" // the auth server answers 503
+	deniedHost  = "denied"  // the auth server answers 403
+	downHost    = "down"    // the auth server is not there
+	behindHost  = "behind"  // the plugin is listed after forwardAuth
+	budgetHost  = "budget"  // Actual Budget
+)
+
+const (
+	listedOrigin   = "https://dashboard.example.com"
+	unlistedOrigin = "https://evil.example"
+	challengeJSON  = `{"status":"error","reason":"network-failure","details":"session-expired","refresh":"/_reauth"}`
+)
+
+var (
+	shared *stand.Stand
+	actual *stand.Actual
+	app    probe
+)
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	code, err := runShared(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func runShared(m *testing.M) (code int, err error) {
+	dir, err := os.MkdirTemp("", "reauth-e2e-")
+	if err != nil {
+		return 1, err
+	}
+	defer os.RemoveAll(dir)
+	for _, sub := range []string{"actual", "traefik"} {
+		if err := os.Mkdir(dir+"/"+sub, 0o755); err != nil {
+			return 1, err
+		}
+	}
+	ctx := context.Background()
+	if actual, err = stand.StartActual(ctx, dir+"/actual"); err != nil {
+		return 1, err
+	}
+	defer func() { err = firstError(err, actual.Close()) }()
+	upstream, server, err := stand.Serve(app.handler())
+	if err != nil {
+		return 1, err
+	}
+	defer func() { err = firstError(err, server.Close()) }()
+
+	route := func(host string, middlewares ...string) stand.Route {
+		return stand.Route{Host: host, Middlewares: middlewares, Upstream: upstream}
+	}
+	shared, err = stand.Start(ctx, stand.Config{
+		Dir:           dir + "/traefik",
+		TokenValidity: time.Hour,
+		Routes: []stand.Route{
+			route(appHost, "reauth", stand.ForwardAuth),
+			route(corsHost, "reauth-cors", stand.ForwardAuth),
+			route(plainHost, stand.ForwardAuth),
+			route(bareHost),
+			route(oldHost, "reauth", stand.ForwardAuth),
+			route(consentHost, "reauth", stand.ForwardAuth),
+			route(failingHost, "reauth", stand.ForwardAuth),
+			route(deniedHost, "reauth", stand.ForwardAuth),
+			route(downHost, "reauth", stand.ForwardAuthDown),
+			route(behindHost, stand.ForwardAuth, "reauth-behind"),
+			{Host: budgetHost, Middlewares: []string{"reauth", stand.ForwardAuth}, Upstream: actual.URL},
+		},
+		Plugins: map[string]map[string]any{
+			"reauth":        {},
+			"reauth-behind": {},
+			"reauth-cors": {
+				"accessControlAllowOriginList":  []string{listedOrigin, "https://*.apps.example.com"},
+				"accessControlAllowCredentials": true,
+				"accessControlAllowMethods":     "PUT, DELETE",
+				"accessControlAllowHeaders":     []string{"Content-Type", "X-Actual-Token"},
+				"accessControlExposeHeaders":    []string{"X-Request-Id"},
+				"accessControlMaxAge":           600,
+			},
+		},
+	})
+	if err != nil {
+		return 1, err
+	}
+	defer func() { err = firstError(err, shared.Close()) }()
+	for _, base := range []func(string) string{shared.URL, shared.SecureURL} {
+		set := func(host string, behaviour authentik.Behaviour) {
+			_, external, _ := strings.Cut(base(host), "://")
+			shared.Authentik.SetBehaviour(external, behaviour)
+		}
+		set(oldHost, authentik.Behaviour{StartRedirect: true})
+		set(consentHost, authentik.Behaviour{ExplicitConsent: true})
+		set(failingHost, authentik.Behaviour{Status: http.StatusServiceUnavailable})
+		set(deniedHost, authentik.Behaviour{Status: http.StatusForbidden})
+	}
+	code = m.Run()
+	if code != 0 {
+		showLogs()
+	}
+	return code, nil
+}
+
+// showLogs shows what the parts had to say to tests that failed.
+func showLogs() {
+	for name, text := range map[string]string{"Traefik": shared.Log(), "Actual": actual.Log()} {
+		var kept []string
+		for _, line := range strings.Split(text, "\n") {
+			if !strings.Contains(line, " DBG ") {
+				kept = append(kept, line)
+			}
+		}
+		fmt.Printf("--- %s, the last lines above DEBUG:\n%s\n", name, strings.Join(kept[max(0, len(kept)-60):], "\n"))
+	}
+}
+
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// protocol is a way to reach Traefik.
+type protocol struct {
+	name  string
+	base  func(host string) string
+	major int
+	http  func() *http.Protocols
+}
+
+var (
+	overHTTP1 = protocol{"HTTP/1.1", func(host string) string { return shared.URL(host) }, 1, oneProtocol((*http.Protocols).SetHTTP1)}
+	overTLS1  = protocol{"HTTP/1.1 over TLS", func(host string) string { return shared.SecureURL(host) }, 1, oneProtocol((*http.Protocols).SetHTTP1)}
+	overTLS2  = protocol{"HTTP/2 over TLS", func(host string) string { return shared.SecureURL(host) }, 2, oneProtocol((*http.Protocols).SetHTTP2)}
+
+	allProtocols = []protocol{overHTTP1, overTLS1, overTLS2}
+)
+
+func oneProtocol(set func(*http.Protocols, bool)) func() *http.Protocols {
+	return func() *http.Protocols {
+		var p http.Protocols
+		set(&p, true)
+		return &p
+	}
+}
+
+// forEachProtocol runs a test over each protocol.
+func forEachProtocol(t *testing.T, test func(*testing.T, protocol)) {
+	for _, p := range allProtocols {
+		t.Run(p.name, func(t *testing.T) { test(t, p) })
+	}
+}
+
+// client is one browser profile, as far as HTTP goes: cookies and connections.
+type client struct {
+	t         testing.TB
+	protocol  protocol
+	host      string
+	jar       *cookiejar.Jar
+	transport *http.Transport
+}
+
+func newClient(t testing.TB, p protocol, host string) *client {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := &http.Transport{
+		DialContext:     stand.Dial,
+		TLSClientConfig: shared.TLS(),
+		Protocols:       p.http(),
+		// A test compares bytes as they were sent.
+		DisableCompression: true,
+	}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &client{t, p, host, jar, transport}
+}
+
+// url returns the URL of a path on the client's app.
+func (c *client) url(path string) string { return c.protocol.base(c.host) + path }
+
+// cookie returns the value of the app's session cookie, empty if there is none.
+func (c *client) cookie() string {
+	u, err := url.Parse(c.url("/"))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for _, cookie := range c.jar.Cookies(u) {
+		if cookie.Name == shared.App(c.url("")).CookieName() {
+			return cookie.Value
+		}
+	}
+	return ""
+}
+
+// response is an answer that was read to its end.
+type response struct {
+	*http.Response
+	body string
+}
+
+func request(t testing.TB, method, url, body string, headers ...string) *http.Request {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range headers {
+		name, value, _ := strings.Cut(line, ": ")
+		req.Header.Add(name, value)
+	}
+	return req
+}
+
+// send sends one request and follows no redirect.
+func (c *client) send(method, path, body string, headers ...string) response {
+	c.t.Helper()
+	return c.do(request(c.t, method, c.url(path), body, headers...), false)
+}
+
+// visit sends a GET and follows redirects.
+func (c *client) visit(path string, headers ...string) response {
+	c.t.Helper()
+	return c.do(request(c.t, http.MethodGet, c.url(path), "", headers...), true)
+}
+
+func (c *client) do(req *http.Request, follow bool) response {
+	c.t.Helper()
+	res, err := c.open(req, follow)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if res.ProtoMajor != c.protocol.major {
+		c.t.Fatalf("the answer came over %s", res.Proto)
+	}
+	if res.StatusCode == http.StatusSwitchingProtocols {
+		return response{res, ""} // what follows is no body, and does not end
+	}
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return response{res, string(body)}
+}
+
+// open sends a request and leaves the body to the caller.
+func (c *client) open(req *http.Request, follow bool) (*http.Response, error) {
+	client := &http.Client{Transport: c.transport, Jar: c.jar, Timeout: 20 * time.Second}
+	if !follow {
+		client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	}
+	return client.Do(req)
+}
+
+// How browsers mark their requests, on https and localhost.
+var (
+	navigation = []string{"Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document", "Accept: text/html,*/*;q=0.8"}
+	fetch      = []string{"Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty", "Accept: */*"}
+)
+
+// logIn visits path, logs in at the page it is sent to and returns where that
+// ends.
+func (c *client) logIn(path string) response {
+	c.t.Helper()
+	asked := c.visit(path, navigation...)
+	if !strings.Contains(asked.body, `name="password"`) {
+		c.t.Fatalf("%s led to %s %s, not to a login page", path, asked.Status, asked.Request.URL)
+	}
+	return c.submit(asked)
+}
+
+// submit sends the login or consent form of a page.
+func (c *client) submit(page response) response {
+	c.t.Helper()
+	form := url.Values{"username": {authentik.Username}, "password": {authentik.Password}}
+	headers := append([]string{"Content-Type: application/x-www-form-urlencoded"}, navigation...)
+	return c.do(request(c.t, http.MethodPost, page.Request.URL.String(), form.Encode(), headers...), true)
+}
+
+// session is the state of a client's proxy session.
+type session string
+
+const (
+	good    session = "session good"
+	expired session = "session expired"
+	none    session = "no session"
+)
+
+var allSessions = []session{good, expired, none}
+
+// enter brings the client into a state.
+func (c *client) enter(state session) {
+	c.t.Helper()
+	if state == none {
+		return
+	}
+	if landed := c.logIn("/"); landed.StatusCode != http.StatusOK || landed.Request.URL.String() != c.url("/") {
+		c.t.Fatalf("the login led to %s %s: %s", landed.Status, landed.Request.URL, landed.body)
+	}
+	if state == expired {
+		c.expire()
+	}
+}
+
+// expire ends the client's proxy session, as the end of its token does.
+func (c *client) expire() {
+	c.t.Helper()
+	if !shared.Authentik.ExpireSession(c.cookie()) {
+		c.t.Fatal("there was no session to expire")
+	}
+}
+
+// isChallenge reports whether res is the plugin's 401.
+func isChallenge(res response) bool {
+	return res.StatusCode == http.StatusUnauthorized &&
+		strings.HasPrefix(res.Header.Get("WWW-Authenticate"), "Reauth ") &&
+		(res.body == challengeJSON || res.Request.Method == http.MethodHead && res.body == "") &&
+		len(res.Cookies()) == 0 && res.Header.Get("Location") == ""
+}
+
+// isLogin reports whether res is the redirect to the login, untouched.
+func isLogin(res response) bool {
+	location := res.Header.Get("Location")
+	return res.StatusCode == http.StatusFound && len(res.Cookies()) == 1 &&
+		(strings.Contains(location, "/application/o/authorize/?client_id=") || strings.Contains(location, "/outpost.goauthentik.io/start?rd="))
+}
+
+// describe tells what a response was, for a test that wanted another.
+func describe(res response) string {
+	var header bytes.Buffer
+	_ = res.Header.Write(&header)
+	return fmt.Sprintf("%s\n%s\n%.300s", res.Status, header.String(), res.body)
+}

@@ -1,0 +1,154 @@
+package e2e
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/traefik-reauth/reauth/e2e/authentik"
+)
+
+// outcome is what a client gets.
+type outcome string
+
+const (
+	fromApp   outcome = "the app's answer"
+	challenge outcome = "the plugin's 401"
+	login     outcome = "the redirect to the login"
+	preflight outcome = "the plugin's answer to a preflight"
+	fromAuth  outcome = "the auth server's own error"
+)
+
+// outcomeOf tells what res is; status is that of the app's answer.
+func outcomeOf(res response, appStatus, authStatus int) outcome {
+	switch {
+	case isChallenge(res):
+		return challenge
+	case isLogin(res):
+		return login
+	case authStatus != 0 && res.StatusCode == authStatus:
+		return fromAuth
+	case res.StatusCode == http.StatusNoContent && res.Header.Get("Access-Control-Allow-Methods") != "":
+		return preflight
+	case res.StatusCode == appStatus && res.Header.Get("WWW-Authenticate") == "":
+		return fromApp
+	}
+	return outcome(describe(res))
+}
+
+// TestAnswerMatrix sends every kind of request in every state of the session.
+func TestAnswerMatrix(t *testing.T) {
+	asksFor := func(origin string) []string {
+		return append([]string{"Origin: " + origin, "Access-Control-Request-Method: PUT"}, fetch...)
+	}
+	ifGood := func(want outcome, otherwise outcome) map[session]outcome {
+		return map[session]outcome{good: want, expired: otherwise, none: otherwise}
+	}
+	always := func(want outcome) map[session]outcome { return ifGood(want, want) }
+	upgrade := []string{"Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="}
+
+	rows := []struct {
+		name       string
+		host       string
+		method     string
+		path       string
+		headers    []string
+		body       string
+		want       map[session]outcome
+		appStatus  int // 200 if 0
+		authStatus int
+	}{
+		{name: "navigation", headers: navigation, want: ifGood(fromApp, login)},
+		{name: "navigation without fetch metadata", headers: []string{"Accept: text/html,*/*;q=0.8"}, want: ifGood(fromApp, login)},
+		{name: "navigation in an iframe", headers: []string{"Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: iframe"}, want: ifGood(fromApp, login)},
+		{name: "posted form", method: "POST", headers: append([]string{"Content-Type: application/x-www-form-urlencoded"}, navigation...), body: "a=b", want: ifGood(fromApp, login)},
+		{name: "fetch", path: "/api/data", headers: fetch, want: ifGood(fromApp, challenge)},
+		{name: "fetch without fetch metadata", path: "/api/data", headers: []string{"Accept: */*"}, want: ifGood(fromApp, challenge)},
+		{name: "request without Accept", path: "/api/data", want: ifGood(fromApp, challenge)},
+		{name: "XMLHttpRequest without fetch metadata", path: "/api/data", headers: []string{"X-Requested-With: XMLHttpRequest", "Accept: text/html"}, want: ifGood(fromApp, challenge)},
+		{name: "Actual's call without fetch metadata", path: "/api/data", headers: []string{"X-ACTUAL-TOKEN: t", "Accept: text/html"}, want: ifGood(fromApp, challenge)},
+		{name: "image", path: "/api/a.png", headers: []string{"Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: image"}, want: ifGood(fromApp, challenge)},
+		{name: "sync POST", method: "POST", path: "/sync/sync", headers: append([]string{"Content-Type: application/actual-sync"}, fetch...), body: "x", want: ifGood(fromApp, challenge)},
+		{name: "sync POST without fetch metadata", method: "POST", path: "/sync/sync", headers: []string{"Content-Type: application/actual-sync", "Accept: text/html"}, body: "x", want: ifGood(fromApp, challenge)},
+		{name: "JSON POST without fetch metadata", method: "POST", path: "/api/data", headers: []string{"Content-Type: application/json", "Accept: text/html"}, body: "{}", want: ifGood(fromApp, challenge)},
+		{name: "worker script", path: "/sw.js", headers: []string{"Service-Worker: script", "Sec-Fetch-Mode: same-origin", "Sec-Fetch-Dest: serviceworker"}, want: ifGood(fromApp, challenge)},
+		{name: "HEAD", method: "HEAD", path: "/api/data", headers: fetch, want: ifGood(fromApp, challenge)},
+		{name: "preflight of a listed origin", host: corsHost, method: "OPTIONS", path: "/api/data", headers: asksFor(listedOrigin), want: always(preflight)},
+		{name: "preflight of a listed subdomain", host: corsHost, method: "OPTIONS", path: "/api/data", headers: asksFor("https://a.b.apps.example.com"), want: always(preflight)},
+		{name: "preflight of another origin", host: corsHost, method: "OPTIONS", path: "/api/data", headers: asksFor(unlistedOrigin), want: ifGood(fromApp, challenge)},
+		{name: "preflight without a list", method: "OPTIONS", path: "/api/data", headers: asksFor(listedOrigin), want: ifGood(fromApp, challenge)},
+		{name: "OPTIONS of a listed origin", host: corsHost, method: "OPTIONS", path: "/api/data", headers: append([]string{"Origin: " + listedOrigin}, fetch...), want: ifGood(fromApp, challenge)},
+		{name: "fetch of a listed origin", host: corsHost, path: "/api/data", headers: append([]string{"Origin: " + listedOrigin}, fetch...), want: ifGood(fromApp, challenge)},
+		{name: "navigation with a list", host: corsHost, headers: navigation, want: ifGood(fromApp, login)},
+		{name: "WebSocket by its mode", path: "/api/ws", headers: []string{"Sec-Fetch-Mode: websocket", "Sec-Fetch-Dest: empty"}, want: ifGood(fromApp, login)},
+		{name: "WebSocket by its upgrade", path: "/ws", headers: upgrade, want: ifGood(fromApp, login), appStatus: http.StatusSwitchingProtocols},
+		{name: "redirect to the outpost's start, fetch", host: oldHost, path: "/api/data", headers: fetch, want: ifGood(fromApp, challenge)},
+		{name: "redirect to the outpost's start, navigation", host: oldHost, headers: navigation, want: ifGood(fromApp, login)},
+		{name: "the app redirects elsewhere", path: "/elsewhere", headers: fetch, want: ifGood(fromApp, challenge), appStatus: http.StatusFound},
+		{name: "the app redirects to its own OpenID login", path: "/openid", headers: fetch, want: ifGood(fromApp, challenge), appStatus: http.StatusFound},
+		{name: "the app's own 401", path: "/unauthorized", headers: fetch, want: ifGood(fromApp, challenge), appStatus: http.StatusUnauthorized},
+		{name: "auth server answers 503, fetch", host: failingHost, path: "/api/data", headers: fetch, want: map[session]outcome{none: fromAuth}, authStatus: http.StatusServiceUnavailable},
+		{name: "auth server answers 503, navigation", host: failingHost, headers: navigation, want: map[session]outcome{none: fromAuth}, authStatus: http.StatusServiceUnavailable},
+		{name: "auth server answers 403, fetch", host: deniedHost, path: "/api/data", headers: fetch, want: map[session]outcome{none: fromAuth}, authStatus: http.StatusForbidden},
+		{name: "auth server down, fetch", host: downHost, path: "/api/data", headers: fetch, want: map[session]outcome{none: fromAuth}, authStatus: http.StatusInternalServerError},
+		{name: "auth server down, navigation", host: downHost, headers: navigation, want: map[session]outcome{none: fromAuth}, authStatus: http.StatusInternalServerError},
+	}
+	forEachProtocol(t, func(t *testing.T, p protocol) {
+		for _, row := range rows {
+			if p.name == overTLS2.name && slices.Contains(row.headers, "Upgrade: websocket") {
+				continue // RFC 9113, section 8.2.2: HTTP/2 has no Upgrade
+			}
+			if row.host == "" {
+				row.host = appHost
+			}
+			if row.method == "" {
+				row.method = http.MethodGet
+			}
+			if row.path == "" {
+				row.path = "/budget"
+			}
+			if row.appStatus == 0 {
+				row.appStatus = http.StatusOK
+			}
+			for state, want := range row.want {
+				t.Run(row.name+", "+string(state), func(t *testing.T) {
+					c := newClient(t, p, row.host)
+					c.enter(state)
+					if got := outcomeOf(c.send(row.method, row.path, row.body, row.headers...), row.appStatus, row.authStatus); got != want {
+						t.Errorf("want %s, got %s", want, got)
+					}
+				})
+			}
+		}
+	})
+}
+
+// The browser's own words for what the matrix calls an app's answer: the user
+// is known to the app, and the body is the app's.
+func TestAppKnowsItsUser(t *testing.T) {
+	c := newClient(t, overHTTP1, appHost)
+	c.enter(good)
+	if got := c.send("GET", "/api/data", "", fetch...).body; got != `{"path":"/api/data","user":"demo"}` {
+		t.Errorf("got %s", got)
+	}
+	sync := append([]string{"Content-Type: application/actual-sync"}, fetch...)
+	if got := c.send("POST", "/sync/sync", "edits", sync...).body; got != "synced edits" {
+		t.Errorf("got %s", got)
+	}
+}
+
+// An auth server that fails has no session to expire: the states of the matrix
+// collapse to one there. A session from before the failure changes nothing.
+func TestFailingAuthServerWithSessionFromBefore(t *testing.T) {
+	_, external, _ := strings.Cut(shared.URL(consentHost), "://")
+	c := newClient(t, overHTTP1, consentHost)
+	c.submit(c.logIn("/"))
+	before := shared.Authentik.SetBehaviour(external, authentik.Behaviour{Status: http.StatusServiceUnavailable})
+	defer shared.Authentik.SetBehaviour(external, before)
+	for _, headers := range [][]string{fetch, navigation} {
+		if res := c.send("GET", "/api/data", "", headers...); res.StatusCode != http.StatusServiceUnavailable || isChallenge(res) {
+			t.Errorf("got %s", describe(res))
+		}
+	}
+}

@@ -1,0 +1,151 @@
+package e2e
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"sync"
+
+	"github.com/gorilla/websocket"
+)
+
+// probe stands for any web app: it has an endpoint per thing an app may do
+// that a middleware may break. Actual Budget does only some of them.
+type probe struct {
+	mu      sync.Mutex
+	streams map[string]chan string
+}
+
+// stream returns the channel whose strings the streaming endpoints send, each
+// as soon as it comes, for requests with ?id=id.
+func (p *probe) stream(id string) chan string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.streams == nil {
+		p.streams = map[string]chan string{}
+	}
+	if p.streams[id] == nil {
+		p.streams[id] = make(chan string)
+	}
+	return p.streams[id]
+}
+
+func (p *probe) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/", func(rw http.ResponseWriter, req *http.Request) {
+		rw.Header().Set("Content-Type", "text/html; charset=utf-8")
+		rw.Header().Set("Set-Cookie", "app=1; Path=/")
+		rw.Header().Set("Vary", "Accept-Encoding")
+		answer(rw, "page "+req.URL.Path)
+	})
+	mux.HandleFunc("/api/", func(rw http.ResponseWriter, req *http.Request) {
+		// Actual Budget allows every origin, on everything.
+		rw.Header().Set("Access-Control-Allow-Origin", "*")
+		rw.Header().Set("Content-Type", "application/json")
+		answer(rw, `{"path":"`+req.URL.Path+`","user":"`+req.Header.Get("X-Authentik-Username")+`"}`)
+	})
+	mux.HandleFunc("/sync/sync", func(rw http.ResponseWriter, req *http.Request) {
+		body, err := io.ReadAll(req.Body)
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		answer(rw, "synced "+string(body))
+	})
+	mux.HandleFunc("/sw.js", func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Content-Type", "text/javascript")
+		answer(rw, "// worker")
+	})
+	mux.HandleFunc("/unauthorized", func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Content-Type", "application/json")
+		rw.WriteHeader(http.StatusUnauthorized)
+		answer(rw, `{"status":"error","reason":"unauthorized"}`)
+	})
+	mux.Handle("/elsewhere", http.RedirectHandler("https://elsewhere.example/", http.StatusFound))
+	mux.Handle("/openid", http.RedirectHandler(
+		"https://auth.example.com/application/o/authorize/?client_id=app&redirect_uri=https%3A%2F%2Fapp.example.com%2Fopenid%2Fcallback", http.StatusFound))
+	mux.HandleFunc("/events", func(rw http.ResponseWriter, req *http.Request) {
+		rw.Header().Set("Content-Type", "text/event-stream")
+		p.send(rw, req, "data: %s\n\n")
+	})
+	mux.HandleFunc("/chunks", func(rw http.ResponseWriter, req *http.Request) {
+		rw.Header().Set("Content-Type", "application/octet-stream")
+		p.send(rw, req, "%s\n")
+	})
+	mux.HandleFunc("/hints", func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Link", "</a.css>; rel=preload; as=style")
+		rw.WriteHeader(http.StatusEarlyHints)
+		rw.Header().Del("Link")
+		answer(rw, "hinted")
+	})
+	mux.HandleFunc("/trailers", func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Trailer", "X-Announced")
+		answer(rw, "with trailers")
+		rw.Header().Set("X-Announced", "1")
+		rw.Header().Set(http.TrailerPrefix+"X-Unannounced", "2")
+	})
+	mux.HandleFunc("/down", func(rw http.ResponseWriter, req *http.Request) {
+		size, err := strconv.ParseInt(req.FormValue("size"), 10, 64)
+		if err != nil {
+			http.Error(rw, err.Error(), http.StatusBadRequest)
+			return
+		}
+		rw.Header().Set("Content-Length", strconv.FormatInt(size, 10))
+		if _, err := io.CopyN(rw, zeros{}, size); err != nil {
+			panic(http.ErrAbortHandler)
+		}
+	})
+	mux.HandleFunc("/up", func(rw http.ResponseWriter, req *http.Request) {
+		size, err := io.Copy(io.Discard, req.Body)
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		answer(rw, strconv.FormatInt(size, 10))
+	})
+	mux.HandleFunc("/ws", func(rw http.ResponseWriter, req *http.Request) {
+		var upgrader websocket.Upgrader
+		conn, err := upgrader.Upgrade(rw, req, nil)
+		if err != nil {
+			return // the upgrader has answered
+		}
+		defer conn.Close()
+		for {
+			kind, message, err := conn.ReadMessage()
+			if err != nil || conn.WriteMessage(kind, message) != nil {
+				return
+			}
+		}
+	})
+	return mux
+}
+
+// send sends what comes on the request's stream until that is closed.
+func (p *probe) send(rw http.ResponseWriter, req *http.Request, format string) {
+	flusher := rw.(http.Flusher)
+	flusher.Flush()
+	stream := p.stream(req.FormValue("id"))
+	for {
+		select {
+		case <-req.Context().Done():
+			return
+		case text, open := <-stream:
+			if !open {
+				return
+			}
+			_, _ = fmt.Fprintf(rw, format, text)
+			flusher.Flush()
+		}
+	}
+}
+
+func answer(rw http.ResponseWriter, text string) {
+	_, _ = io.WriteString(rw, text)
+}
+
+// zeros is a source of any length.
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) {
+	clear(b)
+	return len(b), nil
+}

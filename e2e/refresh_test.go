@@ -1,0 +1,181 @@
+package e2e
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+// refreshURL returns the refresh path that leads back to rd.
+func refreshURL(rd string) string { return "/_reauth?rd=" + url.QueryEscape(rd) }
+
+func TestRefreshVisitWithGoodSession(t *testing.T) {
+	forEachProtocol(t, func(t *testing.T, p protocol) {
+		c := newClient(t, p, appHost)
+		c.enter(good)
+		for rd, want := range map[string]string{
+			"/budget?month=2026-11#table":           "/budget?month=2026-11#table",
+			"":                                      "/",
+			"https://evil.example/":                 "/",
+			"//evil.example/":                       "/",
+			`/\evil.example/`:                       "/",
+			"/%2fevil.example/":                     "/",
+			"/a/../../_reauth":                      "/",
+			"/_reauth":                              "/",
+			"/outpost.goauthentik.io/sign_out":      "/",
+			"/x\r\nSet-Cookie: a=b":                 "/",
+			"/a/%2e%2e/outpost.goauthentik.io/ping": "/",
+		} {
+			res := c.send("GET", refreshURL(rd), "", navigation...)
+			if res.StatusCode != http.StatusSeeOther || res.Header.Get("Location") != want || res.body != "" ||
+				res.Header.Get("Cache-Control") != "no-store" || len(res.Cookies()) != 0 {
+				t.Errorf("rd %q: got %s", rd, describe(res))
+			}
+		}
+		for _, path := range []string{"/_reauth", "/_reauth?rd=%zz", "/_reauth?rd=/a&rd=/b"} {
+			if res := c.send("GET", path, "", navigation...); res.StatusCode != http.StatusSeeOther || res.Header.Get("Location") != "/" {
+				t.Errorf("%s: got %s", path, describe(res))
+			}
+		}
+	})
+}
+
+func TestRefreshFetchWithGoodSession(t *testing.T) {
+	forEachProtocol(t, func(t *testing.T, p protocol) {
+		c := newClient(t, p, appHost)
+		c.enter(good)
+		for _, path := range []string{"/_reauth", refreshURL("/budget")} {
+			for _, headers := range [][]string{fetch, {"Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: empty"}, {"Accept: */*"}} {
+				res := c.send("GET", path, "", headers...)
+				if res.StatusCode != http.StatusNoContent || res.body != "" || res.Header.Get("Cache-Control") != "no-store" ||
+					len(res.Cookies()) != 0 || res.Header.Get("Content-Type") != "" {
+					t.Errorf("%s with %s: got %s", path, headers, describe(res))
+				}
+			}
+		}
+	})
+}
+
+func TestRefreshLoginRedirectIsPassedOn(t *testing.T) {
+	for _, host := range []string{appHost, oldHost} {
+		for _, state := range []session{expired, none} {
+			for name, headers := range map[string][]string{"visit": navigation, "fetch": fetch, "fetch without metadata": {"Accept: */*"}} {
+				t.Run(host+" "+name+" "+string(state), func(t *testing.T) {
+					c := newClient(t, overHTTP1, host)
+					c.enter(state)
+					res := c.send("GET", refreshURL("/budget"), "", headers...)
+					if !isLogin(res) {
+						t.Errorf("got %s", describe(res))
+					}
+				})
+			}
+		}
+	}
+}
+
+func TestRefreshWhileTheSSOSessionLives(t *testing.T) {
+	for _, host := range []string{appHost, oldHost} {
+		forEachProtocol(t, func(t *testing.T, p protocol) {
+			c := newClient(t, p, host)
+			c.enter(good)
+
+			c.expire()
+			res := c.visit("/_reauth", "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: empty")
+			if res.StatusCode != http.StatusNoContent || res.Request.URL.String() != c.url("/_reauth") {
+				t.Errorf("a fetch ended at %s with %s", res.Request.URL, describe(res))
+			}
+			if res := c.send("GET", "/api/data", "", fetch...); res.StatusCode != http.StatusOK {
+				t.Errorf("after the renewal: %s", describe(res))
+			}
+
+			c.expire()
+			res = c.visit(refreshURL("/budget?a=1"), navigation...)
+			if res.StatusCode != http.StatusOK || res.Request.URL.String() != c.url("/budget?a=1") {
+				t.Errorf("a visit ended at %s with %s", res.Request.URL, describe(res))
+			}
+		})
+	}
+}
+
+func TestRefreshWithoutSSOSessionTakesOneLogin(t *testing.T) {
+	c := newClient(t, overHTTP1, appHost)
+	before := shared.Authentik.Logins()
+	res := c.logIn(refreshURL("/budget?a=1"))
+	if res.StatusCode != http.StatusOK || res.Request.URL.String() != c.url("/budget?a=1") {
+		t.Errorf("the login ended at %s with %s", res.Request.URL, describe(res))
+	}
+	if logins := shared.Authentik.Logins() - before; logins != 1 {
+		t.Errorf("%d logins", logins)
+	}
+}
+
+// Where the provider wants consent, a fetch ends on its page: the session is
+// not renewed, and the next call says so.
+func TestRefreshWithExplicitConsent(t *testing.T) {
+	c := newClient(t, overHTTP1, consentHost)
+	c.submit(c.logIn("/"))
+	c.expire()
+	if res := c.visit("/_reauth", fetch...); !strings.Contains(res.body, "Continue to the app?") {
+		t.Errorf("a fetch ended with %s", describe(res))
+	}
+	if res := c.send("GET", "/api/data", "", fetch...); !isChallenge(res) {
+		t.Errorf("after it: %s", describe(res))
+	}
+	if res := c.submit(c.visit(refreshURL("/budget"), navigation...)); res.body != "page /budget" {
+		t.Errorf("a visit ended with %s", describe(res))
+	}
+}
+
+// The callback also arrives on the app's own paths, marked by its query: its
+// redirect and its cookie are the auth server's and stay.
+func TestCallbackOnAnAppsPathPasses(t *testing.T) {
+	c := newClient(t, overHTTP1, appHost)
+	c.enter(good)
+	c.expire()
+	authorize := c.send("GET", "/_reauth", "", fetch...).Header.Get("Location")
+	granted := c.do(request(t, "GET", authorize, ""), false)
+	callback := strings.Replace(granted.Header.Get("Location"), "/outpost.goauthentik.io/callback", "/budget", 1)
+	res := c.do(request(t, "GET", callback, "", fetch...), false)
+	if res.StatusCode != http.StatusFound || res.Header.Get("Location") != c.url("/_reauth") || len(res.Cookies()) != 1 {
+		t.Errorf("got %s", describe(res))
+	}
+	if res := c.send("GET", "/_reauth", "", fetch...); res.StatusCode != http.StatusNoContent {
+		t.Errorf("after it: %s", describe(res))
+	}
+}
+
+func TestSignOutPasses(t *testing.T) {
+	c := newClient(t, overHTTP1, appHost)
+	c.enter(good)
+	if res := c.send("GET", "/outpost.goauthentik.io/sign_out", "", fetch...); res.StatusCode != http.StatusFound {
+		t.Errorf("got %s", describe(res))
+	}
+	if res := c.send("GET", "/api/data", "", fetch...); !isChallenge(res) {
+		t.Errorf("after it: %s", describe(res))
+	}
+}
+
+func TestRefreshErrors(t *testing.T) {
+	tests := []struct {
+		name, host, method string
+		status             int
+	}{
+		{"auth server answers 503", failingHost, "GET", http.StatusServiceUnavailable},
+		{"auth server down", downHost, "GET", http.StatusInternalServerError},
+		{"POST", appHost, "POST", http.StatusMethodNotAllowed},
+		{"PUT", appHost, "PUT", http.StatusMethodNotAllowed},
+		{"OPTIONS", appHost, "OPTIONS", http.StatusMethodNotAllowed},
+	}
+	forEachProtocol(t, func(t *testing.T, p protocol) {
+		for _, tt := range tests {
+			for name, headers := range map[string][]string{"visit": navigation, "fetch": fetch} {
+				res := newClient(t, p, tt.host).send(tt.method, refreshURL("/budget"), "", headers...)
+				allow := res.Header.Get("Allow")
+				if res.StatusCode != tt.status || (allow == "GET, HEAD") != (tt.status == http.StatusMethodNotAllowed) {
+					t.Errorf("%s, %s: got %s", tt.name, name, describe(res))
+				}
+			}
+		}
+	})
+}

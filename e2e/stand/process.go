@@ -1,0 +1,91 @@
+package stand
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// stopLimit is how long a process may take to end by itself.
+const stopLimit = 15 * time.Second
+
+// Process is a program that runs until Stop, with its output in a file.
+type Process struct {
+	name string
+	log  string
+	cmd  *exec.Cmd
+	done chan struct{} // closed when the program has ended
+	err  error         // how it ended
+	// asked tells that it ended because it was told to.
+	asked bool
+}
+
+// run starts cmd in dir with its output in name.log. The program ends with the
+// one that started it, even if that is killed.
+func run(cmd *exec.Cmd, dir, name string) (*Process, error) {
+	p := &Process{name: name, log: filepath.Join(dir, name+".log"), cmd: cmd, done: make(chan struct{})}
+	output, err := os.Create(p.log)
+	if err != nil {
+		return nil, err
+	}
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, output, output
+	// A group of its own keeps the terminal's Ctrl-C away: Stop ends it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	started := make(chan error)
+	go func() {
+		// The death signal is tied to the thread that starts the program.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		defer output.Close()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			p.err = cmd.Wait()
+			close(p.done)
+		}
+	}()
+	return p, <-started
+}
+
+// Log returns what the program has printed so far.
+func (p *Process) Log() string {
+	text, err := os.ReadFile(p.log)
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
+}
+
+// explain adds the end of the log to err.
+func (p *Process) explain(err error) error {
+	lines := strings.Split(strings.TrimSpace(p.Log()), "\n")
+	return fmt.Errorf("%w\n%s", err, strings.Join(lines[max(0, len(lines)-40):], "\n"))
+}
+
+// Stop ends the program and waits until it has ended. That it had ended before
+// is an error.
+func (p *Process) Stop() error {
+	select {
+	case <-p.done:
+		if !p.asked {
+			return p.explain(fmt.Errorf("%s ended before it was told to: %v", p.name, p.err))
+		}
+		return nil
+	default:
+	}
+	p.asked = true
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-p.done:
+		return nil
+	case <-time.After(stopLimit):
+	}
+	_ = p.cmd.Process.Kill()
+	<-p.done
+	return p.explain(fmt.Errorf("%s did not end within %s", p.name, stopLimit))
+}

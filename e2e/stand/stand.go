@@ -1,0 +1,401 @@
+// Package stand runs the parts the middleware works between: the real Traefik
+// with the plugin from the working tree, the real Actual Budget, and the
+// Authentik stand-in. Everything listens on loopback, under names of
+// example.localhost, which browsers resolve by themselves.
+package stand
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/traefik-reauth/reauth/e2e/authentik"
+)
+
+const (
+	module     = "github.com/traefik-reauth/reauth"
+	domain     = ".example.localhost"
+	authHost   = "auth" + domain
+	startLimit = 60 * time.Second
+	// maxAuthBody is how many bytes the auth server's answer may have.
+	maxAuthBody = 1 << 20
+)
+
+// Middleware names every stand has besides those of its Config.
+const (
+	// ForwardAuth asks the Authentik stand-in.
+	ForwardAuth = "authentik"
+	// ForwardAuthDown asks a server that is not there.
+	ForwardAuthDown = "authentik-down"
+)
+
+// Route is an app on a host of its own.
+type Route struct {
+	// Host is the first label of its name.
+	Host string
+	// Middlewares are the names of what stands before it, outermost first.
+	Middlewares []string
+	// Upstream is the URL of the app.
+	Upstream string
+}
+
+// Config is what differs between stands.
+type Config struct {
+	// Dir is where files are kept; it has to exist.
+	Dir string
+	// Port is the port of the plain entry point, 0 for a free one.
+	Port int
+	// Routes are the apps.
+	Routes []Route
+	// Plugins are the options of the plugin's middlewares, by name.
+	Plugins map[string]map[string]any
+	// TokenValidity is how long a proxy session lives.
+	TokenValidity time.Duration
+}
+
+// Stand is a running Traefik with what it needs.
+type Stand struct {
+	Authentik *authentik.Server
+
+	config    Config
+	traefik   *Process
+	servers   []*http.Server
+	outpost   string // URL
+	idp       string // URL
+	downAddr  string
+	ports     map[string]int // by entry point
+	roots     *x509.CertPool
+	liveCheck *http.Client
+}
+
+// Root returns the folder of this module, wherever the caller runs.
+func Root() string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Dir(filepath.Dir(file))
+}
+
+// Start starts everything and returns once Traefik has loaded the plugin and
+// the routes. What it starts ends with Close.
+func Start(ctx context.Context, config Config) (*Stand, error) {
+	s := &Stand{config: config, ports: map[string]int{}, liveCheck: &http.Client{Timeout: 5 * time.Second}}
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	if err := s.start(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func (s *Stand) start(ctx context.Context) error {
+	for _, entryPoint := range []string{"web", "websecure", "traefik", "down"} {
+		port, err := freePort()
+		if err != nil {
+			return err
+		}
+		s.ports[entryPoint] = port
+	}
+	if s.config.Port != 0 {
+		s.ports["web"] = s.config.Port
+	}
+	s.downAddr = "http://127.0.0.1:" + strconv.Itoa(s.ports["down"])
+	s.Authentik = authentik.New(s.config.TokenValidity, s.apps()...)
+	var err error
+	if s.outpost, err = s.Serve(s.Authentik.Outpost()); err != nil {
+		return err
+	}
+	if s.idp, err = s.Serve(s.Authentik.IdP()); err != nil {
+		return err
+	}
+	if s.roots, err = writeCertificate(s.config.Dir, "*"+domain); err != nil {
+		return err
+	}
+	if err := s.linkPlugin(); err != nil {
+		return err
+	}
+	if err := s.writeYAML("traefik.yml", s.static()); err != nil {
+		return err
+	}
+	if err := s.Configure(s.config.Plugins); err != nil {
+		return err
+	}
+	binary := filepath.Join(Root(), "bin", "traefik")
+	if _, err := os.Stat(binary); err != nil {
+		return fmt.Errorf("traefik is not built: run make build: %w", err)
+	}
+	command := exec.Command(binary, "--configFile=traefik.yml")
+	if s.traefik, err = run(command, s.config.Dir, "traefik"); err != nil {
+		return err
+	}
+	return s.awaitRoutes(ctx)
+}
+
+// apps returns an application per route and entry point.
+func (s *Stand) apps() []authentik.App {
+	var apps []authentik.App
+	for _, route := range s.config.Routes {
+		apps = append(apps,
+			authentik.App{ExternalHost: s.URL(route.Host), AuthURL: s.URL("auth")},
+			authentik.App{ExternalHost: s.SecureURL(route.Host), AuthURL: s.SecureURL("auth")})
+	}
+	return apps
+}
+
+// URL returns the URL of a host at the plain entry point, without a path.
+func (s *Stand) URL(host string) string {
+	return "http://" + host + domain + ":" + strconv.Itoa(s.ports["web"])
+}
+
+// SecureURL returns the URL of a host at the TLS entry point, without a path.
+func (s *Stand) SecureURL(host string) string {
+	return "https://" + host + domain + ":" + strconv.Itoa(s.ports["websecure"])
+}
+
+// App returns the application of a URL, for its cookie's name.
+func (s *Stand) App(url string) authentik.App {
+	return authentik.App{ExternalHost: url}
+}
+
+// TLS returns a configuration that trusts the stand's certificate.
+func (s *Stand) TLS() *tls.Config { return &tls.Config{RootCAs: s.roots} }
+
+// Dial connects to the stand whatever name of its domain is asked for.
+func Dial(ctx context.Context, network, address string) (net.Conn, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	if !strings.HasSuffix(host, domain) {
+		return nil, fmt.Errorf("%s is no host of the stand", host)
+	}
+	var d net.Dialer
+	return d.DialContext(ctx, network, net.JoinHostPort("127.0.0.1", port))
+}
+
+// Serve serves h on a free port until Close and returns its URL.
+func (s *Stand) Serve(h http.Handler) (string, error) {
+	url, server, err := Serve(h)
+	if err == nil {
+		s.servers = append(s.servers, server)
+	}
+	return url, err
+}
+
+// Serve serves h on a free loopback port and returns its URL and the server,
+// which the caller closes.
+func Serve(h http.Handler) (string, *http.Server, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", nil, err
+	}
+	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
+	go func() { _ = server.Serve(listener) }()
+	return "http://" + listener.Addr().String(), server, nil
+}
+
+func freePort() (int, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	return listener.Addr().(*net.TCPAddr).Port, listener.Close()
+}
+
+// linkPlugin shows the working tree to Traefik as a local plugin.
+func (s *Stand) linkPlugin() error {
+	link := filepath.Join(s.config.Dir, "plugins-local", "src", filepath.FromSlash(module))
+	if err := os.MkdirAll(filepath.Dir(link), 0o755); err != nil {
+		return err
+	}
+	return os.Symlink(filepath.Dir(Root()), link)
+}
+
+// static returns Traefik's static configuration.
+func (s *Stand) static() map[string]any {
+	address := func(entryPoint string) map[string]any {
+		return map[string]any{"address": "127.0.0.1:" + strconv.Itoa(s.ports[entryPoint])}
+	}
+	return map[string]any{
+		"global":      map[string]any{"checkNewVersion": false, "sendAnonymousUsage": false},
+		"log":         map[string]any{"level": "DEBUG", "noColor": true},
+		"api":         map[string]any{"insecure": true, "dashboard": false},
+		"entryPoints": map[string]any{"web": address("web"), "websecure": address("websecure"), "traefik": address("traefik")},
+		"providers": map[string]any{
+			"providersThrottleDuration": "50ms",
+			"file":                      map[string]any{"filename": "dynamic.yml", "watch": true},
+		},
+		"experimental": map[string]any{
+			"abortOnPluginFailure": true,
+			"localPlugins":         map[string]any{"reauth": map[string]any{"moduleName": module}},
+		},
+	}
+}
+
+// Configure writes the dynamic configuration with these options for the
+// plugin's middlewares. Traefik takes a change up while it runs.
+func (s *Stand) Configure(plugins map[string]map[string]any) error {
+	middlewares := map[string]any{
+		ForwardAuth: map[string]any{"forwardAuth": map[string]any{
+			"address":             s.outpost + "/outpost.goauthentik.io/auth/traefik",
+			"maxResponseBodySize": maxAuthBody,
+			"authResponseHeaders": []string{"X-authentik-username", "X-authentik-groups", "X-authentik-email", "X-authentik-name", "X-authentik-uid"},
+		}},
+		ForwardAuthDown: map[string]any{"forwardAuth": map[string]any{"address": s.downAddr, "maxResponseBodySize": maxAuthBody}},
+	}
+	for name, options := range plugins {
+		middlewares[name] = map[string]any{"plugin": map[string]any{"reauth": options}}
+	}
+	routers := map[string]any{
+		"auth": map[string]any{"rule": "Host(`" + authHost + "`)", "service": "auth"},
+		"outpost": map[string]any{
+			"rule": "PathPrefix(`/outpost.goauthentik.io/`)", "priority": 1000, "service": "outpost",
+		},
+	}
+	services := map[string]any{"auth": service(s.idp), "outpost": service(s.outpost)}
+	for _, route := range s.config.Routes {
+		router := map[string]any{"rule": "Host(`" + route.Host + domain + "`)", "service": route.Host}
+		if len(route.Middlewares) > 0 {
+			router["middlewares"] = route.Middlewares
+		}
+		routers[route.Host] = router
+		services[route.Host] = service(route.Upstream)
+	}
+	both := map[string]any{}
+	for name, router := range routers {
+		plain, secure := router.(map[string]any), map[string]any{"tls": map[string]any{}, "entryPoints": []string{"websecure"}}
+		for key, value := range plain {
+			secure[key] = value
+		}
+		secure["entryPoints"] = []string{"websecure"}
+		plain["entryPoints"] = []string{"web"}
+		both[name], both[name+"-tls"] = plain, secure
+	}
+	return s.writeYAML("dynamic.yml", map[string]any{
+		"http": map[string]any{"routers": both, "middlewares": middlewares, "services": services},
+		"tls": map[string]any{"certificates": []any{map[string]any{
+			"certFile": filepath.Join(s.config.Dir, "cert.pem"), "keyFile": filepath.Join(s.config.Dir, "key.pem"),
+		}}},
+	})
+}
+
+func service(url string) map[string]any {
+	return map[string]any{"loadBalancer": map[string]any{"servers": []any{map[string]any{"url": url}}}}
+}
+
+// writeYAML replaces a file at once, so that Traefik never reads half of one.
+func (s *Stand) writeYAML(name string, content any) error {
+	text, err := yaml.Marshal(content)
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(s.config.Dir, name)
+	if err := os.WriteFile(path+".new", text, 0o644); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
+}
+
+// awaitRoutes returns once Traefik has every router of the configuration, all
+// of them enabled.
+func (s *Stand) awaitRoutes(ctx context.Context) error {
+	want := 2 * (len(s.config.Routes) + 2)
+	return await(ctx, s.traefik, func() error {
+		var routers []struct {
+			Name, Provider, Status string
+			Error                  []string
+		}
+		if err := s.API(ctx, "/api/http/routers?per_page=1000", &routers); err != nil {
+			return err
+		}
+		ready := 0
+		for _, router := range routers {
+			if router.Provider != "file" {
+				continue
+			}
+			if router.Status != "enabled" {
+				return permanent{fmt.Errorf("router %s is %s: %s", router.Name, router.Status, strings.Join(router.Error, "; "))}
+			}
+			ready++
+		}
+		if ready != want {
+			return fmt.Errorf("%d of %d routers are there", ready, want)
+		}
+		return nil
+	})
+}
+
+// API reads an answer of Traefik's API.
+func (s *Stand) API(ctx context.Context, path string, answer any) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://127.0.0.1:"+strconv.Itoa(s.ports["traefik"])+path, nil)
+	if err != nil {
+		return err
+	}
+	res, err := s.liveCheck.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", path, res.Status)
+	}
+	return json.NewDecoder(res.Body).Decode(answer)
+}
+
+// Log returns what Traefik has printed so far.
+func (s *Stand) Log() string { return s.traefik.Log() }
+
+// PID returns Traefik's process id.
+func (s *Stand) PID() int { return s.traefik.cmd.Process.Pid }
+
+// Close ends everything that Start started.
+func (s *Stand) Close() error {
+	var errs []error
+	if s.traefik != nil {
+		errs = append(errs, s.traefik.Stop())
+	}
+	for _, server := range slices.Backward(s.servers) {
+		errs = append(errs, server.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// permanent is an error that waiting does not mend.
+type permanent struct{ error }
+
+// await calls check until it returns nil. It gives up when ctx ends, the
+// process ends or the error is permanent, and then shows the process's log.
+func await(ctx context.Context, process *Process, check func() error) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := check()
+		if err == nil {
+			return nil
+		}
+		var final permanent
+		if errors.As(err, &final) {
+			return process.explain(err)
+		}
+		select {
+		case <-process.done:
+			return process.explain(fmt.Errorf("%s ended: %w", process.name, err))
+		case <-ctx.Done():
+			return process.explain(fmt.Errorf("%s is not ready: %w", process.name, err))
+		case <-tick.C:
+		}
+	}
+}

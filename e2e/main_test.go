@@ -322,8 +322,6 @@ const (
 	none    session = "no session"
 )
 
-var allSessions = []session{good, expired, none}
-
 // enter brings the client into a state.
 func (c *client) enter(state session) {
 	c.t.Helper()

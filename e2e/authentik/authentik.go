@@ -408,10 +408,10 @@ func (s *Server) signOut(rw http.ResponseWriter, r *http.Request, app App) {
 	http.Redirect(rw, r, app.AuthURL+"/application/o/app/end-session/", http.StatusFound)
 }
 
-// IdP returns the handler of the host that browsers log in at. Besides what
+// IdentityProvider returns the handler of the host that browsers log in at. Besides what
 // Authentik has there, POST /-/expire with session=proxy, sso or both is the
 // control endpoint that ends sessions.
-func (s *Server) IdP() http.Handler {
+func (s *Server) IdentityProvider() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+authorizePath, s.authorize)
 	mux.HandleFunc("GET "+loginFlowPath, func(rw http.ResponseWriter, _ *http.Request) {

@@ -118,7 +118,7 @@ func (s *Stand) start(ctx context.Context) error {
 	if s.outpost, err = s.Serve(s.Authentik.Outpost()); err != nil {
 		return err
 	}
-	if s.idp, err = s.Serve(s.Authentik.IdP()); err != nil {
+	if s.idp, err = s.Serve(s.Authentik.IdentityProvider()); err != nil {
 		return err
 	}
 	if s.roots, err = writeCertificate(s.config.Dir, "*"+domain); err != nil {

@@ -1,0 +1,71 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+# staticcheck has a version of its own dependencies, so it stays out of e2e,
+# where Traefik's have to be the ones it was released with.
+STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+# How long each fuzz target runs.
+FUZZTIME ?= 1m
+
+# The least share of the plugin's statements that its own tests run, in percent.
+COVERAGE := 95
+
+# Shows that a first build goes on: it compiles some 2,000 packages.
+progress = awk -v tty="$$([ -t 1 ] && echo 1 || true)" '\
+	/^go: downloading |^[^ :]+$$/ { if (++n % 50 == 0) printf tty ? "\r  %d packages" : "  %d packages\n", n; fflush(); next } \
+	{ print } END { if (n >= 50) printf tty ? "\n" : "" }'
+
+.PHONY: help
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: build ## Start the whole stack and print the URL to open
+	@cd e2e && go build -o bin/demo ./demo && exec bin/demo
+
+.PHONY: test
+test: lint unit yaegi e2e ## Run every check and test
+
+.PHONY: lint
+lint: prerequisites ## Check the form of the code
+	@files=$$(gofmt -l *.go e2e); if [ -n "$$files" ]; then echo "run gofmt -w on: $$files"; exit 1; fi
+	go vet ./...
+	cd e2e && go vet ./...
+	$(STATICCHECK) ./...
+	cd e2e && $(STATICCHECK) ./...
+
+.PHONY: unit
+unit: prerequisites ## Test the plugin as compiled code
+	go test -race -shuffle=on -coverprofile=coverage.out ./...
+	@go tool cover -func=coverage.out | awk '/^total:/ { print "coverage", $$3; if ($$3 + 0 < $(COVERAGE)) { print "less than $(COVERAGE)%"; exit 1 } }'
+
+.PHONY: yaegi
+yaegi: e2e/bin/traefik ## Run the same tests in the interpreter that Traefik uses
+	e2e/bin/yaegi test .
+
+.PHONY: e2e
+e2e: build ## Test the plugin in a real Traefik
+	cd e2e && go test -count=1 -timeout 20m ./...
+
+.PHONY: fuzz
+fuzz: ## Fuzz each target for FUZZTIME
+	@for target in $$(grep -ho '^func Fuzz[A-Za-z]*' *_test.go | cut -c6-); do \
+		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) .; done
+
+.PHONY: build
+build: prerequisites e2e/bin/traefik e2e/node_modules/.package-lock.json ## Build Traefik and install Actual Budget
+
+.PHONY: prerequisites
+prerequisites:
+	@e2e/prerequisites
+
+e2e/bin/traefik: e2e/go.mod e2e/go.sum | prerequisites
+	@echo "building Traefik, which takes some minutes the first time"
+	cd e2e && go build -v -o bin/ tool 2>&1 | $(progress)
+	@touch $@
+
+e2e/node_modules/.package-lock.json: e2e/package.json e2e/package-lock.json | prerequisites
+	@echo "installing Actual Budget"
+	cd e2e && npm ci --no-progress
+	@touch $@

@@ -1,0 +1,133 @@
+// Command demo starts Actual Budget behind Traefik with the plugin and the
+// Authentik stand-in, and ends sessions at the press of a key.
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/traefik-reauth/reauth/e2e/authentik"
+	"github.com/traefik-reauth/reauth/e2e/stand"
+)
+
+// actualPassword is set at the first start, so that nobody has to.
+const actualPassword = "demo"
+
+func main() {
+	port := flag.Int("port", 0, "port to listen on, 0 for a free one")
+	validity := flag.Duration("token-validity", time.Hour, "how long a proxy session lives")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *port, *validity); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, port int, validity time.Duration) (err error) {
+	dir, err := os.MkdirTemp("", "reauth-demo-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	budget := filepath.Join(dir, "actual")
+	if err := os.Mkdir(budget, 0o755); err != nil {
+		return err
+	}
+
+	fmt.Println("starting Actual Budget")
+	actual, err := stand.StartActual(ctx, budget)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, actual.Close()) }()
+	if err := setPassword(ctx, actual.URL); err != nil {
+		return err
+	}
+
+	fmt.Println("starting Traefik with the plugin")
+	s, err := stand.Start(ctx, stand.Config{
+		Dir:           dir,
+		Port:          port,
+		TokenValidity: validity,
+		Routes:        []stand.Route{{Host: "app", Middlewares: []string{"reauth", stand.ForwardAuth}, Upstream: actual.URL}},
+		Plugins:       map[string]map[string]any{"reauth": {}},
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+
+	fmt.Printf(`
+Open        %s
+Log in      %s / %s at the login proxy, then %s at Actual Budget
+
+Expire      p + Enter   the proxy session, as its token does after %s
+            b + Enter   the proxy session and the SSO session
+or          curl -d session=proxy %s/-/expire
+            curl -d session=both %s/-/expire
+Stop        Ctrl-C
+
+`, s.URL("app"), authentik.Username, authentik.Password, actualPassword, validity, s.URL("auth"), s.URL("auth"))
+
+	keys := make(chan string)
+	go readKeys(os.Stdin, keys)
+	for {
+		select {
+		case <-ctx.Done():
+			fmt.Println("\nstopping")
+			return nil
+		case key := <-keys:
+			switch key {
+			case "p":
+				s.Authentik.ExpireSessions()
+				fmt.Println("the proxy session has expired: the app's next call is answered with 401")
+			case "b":
+				s.Authentik.ExpireSessions()
+				s.Authentik.ExpireSSO()
+				fmt.Println("both sessions have expired: the way back is one login")
+			default:
+				fmt.Println("p, b or Ctrl-C")
+			}
+		}
+	}
+}
+
+// readKeys sends the lines of r. Without a terminal there are none, and the
+// demo runs on.
+func readKeys(r io.Reader, keys chan<- string) {
+	for lines := bufio.NewScanner(r); lines.Scan(); {
+		keys <- strings.TrimSpace(lines.Text())
+	}
+}
+
+// setPassword ends the first start of an Actual Budget server.
+func setPassword(ctx context.Context, url string) error {
+	body := strings.NewReader(`{"password":"` + actualPassword + `"}`)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/account/bootstrap", body)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("setting Actual's password: %s", res.Status)
+	}
+	return nil
+}

@@ -18,9 +18,9 @@ var (
 	curlLine = regexp.MustCompile(`curl -d session=proxy (http://\S+)$`)
 )
 
-// TestDemo follows what the demo prints: it opens the URL, logs in, expires the
-// session and stops it with Ctrl-C.
-func TestDemo(t *testing.T) {
+// TestDemoServesActualAndStopsCleanly follows what the demo prints: it opens the
+// URL, logs in, expires the session and presses Ctrl-C.
+func TestDemoServesActualAndStopsCleanly(t *testing.T) {
 	binary := filepath.Join(t.TempDir(), "demo")
 	if out, err := exec.Command("go", "build", "-o", binary, "./demo").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

@@ -12,6 +12,7 @@ import (
 	"net/http/cookiejar"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -98,6 +99,8 @@ func runShared(m *testing.M) (code int, err error) {
 			route(behindHost, stand.ForwardAuth, "reauth-behind"),
 			{Host: budgetHost, Middlewares: []string{"reauth", stand.ForwardAuth}, Upstream: actual.URL},
 		},
+		// One that lists the plugin everywhere must not lose the login.
+		Outpost: []string{"reauth"},
 		Plugins: map[string]map[string]any{
 			"reauth":        {},
 			"reauth-behind": {},
@@ -134,15 +137,13 @@ func runShared(m *testing.M) (code int, err error) {
 
 // showLogs shows what the parts had to say to tests that failed.
 func showLogs() {
-	for name, text := range map[string]string{"Traefik": shared.Log(), "Actual": actual.Log()} {
-		var kept []string
-		for _, line := range strings.Split(text, "\n") {
-			if !strings.Contains(line, " DBG ") {
-				kept = append(kept, line)
-			}
-		}
-		fmt.Printf("--- %s, the last lines above DEBUG:\n%s\n", name, strings.Join(kept[max(0, len(kept)-60):], "\n"))
-	}
+	fmt.Printf("--- Traefik:\n%s\n--- Actual:\n%s\n", aboveDebug(shared.Log()), aboveDebug(actual.Log()))
+}
+
+// aboveDebug returns the last lines of a log that are no debug messages.
+func aboveDebug(log string) string {
+	lines := slices.DeleteFunc(strings.Split(log, "\n"), func(line string) bool { return strings.Contains(line, " DBG ") })
+	return strings.Join(lines[max(0, len(lines)-60):], "\n")
 }
 
 func firstError(errs ...error) error {

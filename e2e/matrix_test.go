@@ -37,6 +37,9 @@ func outcomeOf(res response, appStatus, authStatus int) outcome {
 	return outcome(describe(res))
 }
 
+// endedStream is a stream that ends at once.
+const endedStream = "ended"
+
 // TestAnswerMatrix sends every kind of request in every state of the session.
 func TestAnswerMatrix(t *testing.T) {
 	asksFor := func(origin string) []string {
@@ -73,6 +76,8 @@ func TestAnswerMatrix(t *testing.T) {
 		{name: "sync POST without fetch metadata", method: "POST", path: "/sync/sync", headers: []string{"Content-Type: application/actual-sync", "Accept: text/html"}, body: "x", want: ifGood(fromApp, challenge)},
 		{name: "JSON POST without fetch metadata", method: "POST", path: "/api/data", headers: []string{"Content-Type: application/json", "Accept: text/html"}, body: "{}", want: ifGood(fromApp, challenge)},
 		{name: "worker script", path: "/sw.js", headers: []string{"Service-Worker: script", "Sec-Fetch-Mode: same-origin", "Sec-Fetch-Dest: serviceworker"}, want: ifGood(fromApp, challenge)},
+		{name: "event stream", path: "/events?id=" + endedStream, headers: []string{"Sec-Fetch-Mode: cors", "Accept: text/event-stream"}, want: ifGood(fromApp, challenge)},
+		{name: "event stream without fetch metadata", path: "/events?id=" + endedStream, headers: []string{"Accept: text/event-stream"}, want: ifGood(fromApp, challenge)},
 		{name: "HEAD", method: "HEAD", path: "/api/data", headers: fetch, want: ifGood(fromApp, challenge)},
 		{name: "preflight of a listed origin", host: corsHost, method: "OPTIONS", path: "/api/data", headers: asksFor(listedOrigin), want: always(preflight)},
 		{name: "preflight of a listed subdomain", host: corsHost, method: "OPTIONS", path: "/api/data", headers: asksFor("https://a.b.apps.example.com"), want: always(preflight)},
@@ -94,6 +99,7 @@ func TestAnswerMatrix(t *testing.T) {
 		{name: "auth server down, fetch", host: downHost, path: "/api/data", headers: fetch, want: map[session]outcome{none: fromAuth}, authStatus: http.StatusInternalServerError},
 		{name: "auth server down, navigation", host: downHost, headers: navigation, want: map[session]outcome{none: fromAuth}, authStatus: http.StatusInternalServerError},
 	}
+	close(app.stream(endedStream))
 	forEachProtocol(t, func(t *testing.T, p protocol) {
 		for _, row := range rows {
 			if p.name == overTLS2.name && slices.Contains(row.headers, "Upgrade: websocket") {
@@ -124,9 +130,9 @@ func TestAnswerMatrix(t *testing.T) {
 	})
 }
 
-// The browser's own words for what the matrix calls an app's answer: the user
-// is known to the app, and the body is the app's.
-func TestAppKnowsItsUser(t *testing.T) {
+// What the matrix calls the app's answer knows the user, and the request's body
+// has reached the app.
+func TestAppKnowsItsUserAndGetsTheBody(t *testing.T) {
 	c := newClient(t, overHTTP1, appHost)
 	c.enter(good)
 	if got := c.send("GET", "/api/data", "", fetch...).body; got != `{"path":"/api/data","user":"demo"}` {

@@ -156,7 +156,7 @@ func TestSignOutPasses(t *testing.T) {
 	}
 }
 
-func TestRefreshErrors(t *testing.T) {
+func TestRefreshPassesServerErrorsAndRefusesOtherMethods(t *testing.T) {
 	tests := []struct {
 		name, host, method string
 		status             int

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -35,7 +36,9 @@ func TestStreamsReachTheClientAsSent(t *testing.T) {
 						c.enter(good)
 					}
 					stream := app.stream(t.Name())
-					req := request(t, "GET", c.url(path), "", fetch...)
+					ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+					defer cancel()
+					req := request(t, "GET", c.url(path), "", fetch...).WithContext(ctx)
 					req.URL.RawQuery = "id=" + t.Name()
 					res, err := c.open(req, false)
 					if err != nil {
@@ -46,7 +49,11 @@ func TestStreamsReachTheClientAsSent(t *testing.T) {
 					var slowest time.Duration
 					for i := range 20 {
 						sent, event := time.Now(), fmt.Sprint("event ", i)
-						stream <- event
+						select {
+						case stream <- event:
+						case <-ctx.Done():
+							t.Fatalf("nobody took %q", event)
+						}
 						for lines.Scan() && lines.Text() == "" {
 						}
 						if got := strings.TrimPrefix(lines.Text(), "data: "); got != event {

@@ -136,6 +136,9 @@ func startStand(t *testing.T, options map[string]any) (*stand.Stand, error) {
 	})
 	if err == nil {
 		t.Cleanup(func() {
+			if t.Failed() {
+				t.Log(aboveDebug(s.Log()))
+			}
 			if err := s.Close(); err != nil {
 				t.Error(err)
 			}

@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -62,6 +63,9 @@ type Config struct {
 	Port int
 	// Routes are the apps.
 	Routes []Route
+	// Outpost are the middlewares before the outpost's own paths, which need
+	// none.
+	Outpost []string
 	// Plugins are the options of the plugin's middlewares, by name.
 	Plugins map[string]map[string]any
 	// TokenValidity is how long a proxy session lives.
@@ -259,29 +263,30 @@ func (s *Stand) Configure(plugins map[string]map[string]any) error {
 	for name, options := range plugins {
 		middlewares[name] = map[string]any{"plugin": map[string]any{"reauth": options}}
 	}
-	routers := map[string]any{
-		"auth": map[string]any{"rule": "Host(`" + authHost + "`)", "service": "auth"},
-		"outpost": map[string]any{
-			"rule": "PathPrefix(`/outpost.goauthentik.io/`)", "priority": 1000, "service": "outpost",
-		},
+	router := func(rule, service string, middlewares []string) map[string]any {
+		r := map[string]any{"rule": rule, "service": service}
+		if len(middlewares) > 0 {
+			r["middlewares"] = middlewares
+		}
+		return r
+	}
+	outpost := router("PathPrefix(`/outpost.goauthentik.io/`)", "outpost", s.config.Outpost)
+	outpost["priority"] = 1000
+	routers := map[string]map[string]any{
+		"auth":    router("Host(`"+authHost+"`)", "auth", nil),
+		"outpost": outpost,
 	}
 	services := map[string]any{"auth": service(s.idp), "outpost": service(s.outpost)}
 	for _, route := range s.config.Routes {
-		router := map[string]any{"rule": "Host(`" + route.Host + domain + "`)", "service": route.Host}
-		if len(route.Middlewares) > 0 {
-			router["middlewares"] = route.Middlewares
-		}
-		routers[route.Host] = router
+		routers[route.Host] = router("Host(`"+route.Host+domain+"`)", route.Host, route.Middlewares)
 		services[route.Host] = service(route.Upstream)
 	}
 	both := map[string]any{}
-	for name, router := range routers {
-		plain, secure := router.(map[string]any), map[string]any{"tls": map[string]any{}, "entryPoints": []string{"websecure"}}
-		for key, value := range plain {
-			secure[key] = value
-		}
-		secure["entryPoints"] = []string{"websecure"}
+	for name, plain := range routers {
+		secure := maps.Clone(plain)
 		plain["entryPoints"] = []string{"web"}
+		secure["entryPoints"] = []string{"websecure"}
+		secure["tls"] = map[string]any{}
 		both[name], both[name+"-tls"] = plain, secure
 	}
 	return s.writeYAML("dynamic.yml", map[string]any{

@@ -12,7 +12,7 @@ FUZZTIME ?= 1m
 COVERAGE := 95
 
 # Shows that a first build goes on: it compiles some 2,000 packages.
-progress = awk -v tty="$$([ -t 1 ] && echo 1 || true)" '\
+progress = awk -v tty="$$([ -t 2 ] && echo 1 || true)" '\
 	/^go: downloading |^[^ :]+$$/ { if (++n % 50 == 0) printf tty ? "\r  %d packages" : "  %d packages\n", n; fflush(); next } \
 	{ print } END { if (n >= 50) printf tty ? "\n" : "" }'
 
@@ -42,7 +42,7 @@ unit: prerequisites ## Test the plugin as compiled code
 
 .PHONY: yaegi
 yaegi: e2e/bin/traefik ## Run the same tests in the interpreter that Traefik uses
-	e2e/bin/yaegi test .
+	timeout 120 e2e/bin/yaegi test .
 
 .PHONY: e2e
 e2e: build ## Test the plugin in a real Traefik

@@ -30,6 +30,10 @@ const anyLabels = `([a-z0-9_-]+\.)+`
 // defaultPorts are the ports an origin leaves out (URL, special scheme).
 var defaultPorts = map[string]string{"http": "80", "https": "443"}
 
+// opaqueSchemes are those whose pages have an opaque origin, which is sent as
+// null (URL, origin of a URL), or the origin of the page that opened them.
+var opaqueSchemes = map[string]bool{"about": true, "blob": true, "data": true, "file": true, "javascript": true}
+
 // publicSuffixes are common two-label suffixes under which strangers register
 // names. The list is partial, for the whole one needs a package of its own: a
 // wildcard under a suffix that is missing here is believed.
@@ -266,6 +270,10 @@ func parseOrigin(value string, credentialed bool) *origin {
 		o.fault("browsers send origins in lower case", "")
 		value = strings.ToLower(value)
 	}
+	if scheme, _, _ := strings.Cut(value, ":"); opaqueSchemes[scheme] {
+		o.fault("pages of the "+scheme+" scheme have no origin of their own", "serve the page over https and list that origin")
+		return o
+	}
 	scheme, rest, hasScheme := strings.Cut(value, "://")
 	switch {
 	case !hasScheme && len(parseOrigin("https://"+value, credentialed).faults) == 0:
@@ -273,9 +281,6 @@ func parseOrigin(value string, credentialed bool) *origin {
 		return o
 	case !hasScheme:
 		o.fault("has no scheme", originAdvice)
-		return o
-	case scheme == "file":
-		o.fault("pages of the file scheme have no origin of their own", "serve the page over https and list that origin")
 		return o
 	case !schemeSyntax.MatchString(scheme):
 		o.fault("the scheme is not valid", originAdvice)
@@ -342,17 +347,22 @@ func parseHostPort(o *origin, authority string) {
 }
 
 func parsePort(o *origin, port string) {
-	number, err := strconv.Atoi(port)
 	switch {
 	case port == "0":
 		o.fault("no server listens on port 0", originAdvice)
-	case err != nil || !portSyntax.MatchString(port) || number > 65535:
+	case !isPort(port):
 		o.fault("the port is not a number from 1 to 65535", originAdvice)
 	case port == defaultPorts[o.scheme]:
 		o.fault("browsers leave the default port out", "")
 	default:
 		o.port = port
 	}
+}
+
+// isPort reports whether s is a port a server can have, as browsers write it.
+func isPort(s string) bool {
+	number, err := strconv.Atoi(s)
+	return err == nil && portSyntax.MatchString(s) && number <= 65535
 }
 
 // parseIP checks that an address is written as browsers do.
@@ -386,7 +396,9 @@ func parseDomain(o *origin) {
 	switch {
 	case !valid:
 		o.fault("the host is not a valid name", originAdvice)
-	case o.wildcard && (len(labels) < 2 && !isLoopback(o.host) || publicSuffixes[o.host]):
+	case o.wildcard && len(labels) < 2 && !isLoopback(o.host):
+		o.fault("a wildcard needs two labels after it", "list the origins, or put the wildcard before a domain of your own")
+	case o.wildcard && publicSuffixes[o.host]:
 		o.fault("anyone can register a name under "+strconv.Quote(o.host), "list the origins, or put the wildcard before a domain of your own")
 	}
 }

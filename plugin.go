@@ -53,8 +53,8 @@ type Config struct {
 	// AccessControlAllowOriginList lists the origins that may read responses:
 	// exact ones (https://example.com), https://*.example.com for one or more
 	// labels in front of example.com (never example.com itself), or * alone
-	// for any origin. Default: empty, and then the plugin adds no CORS header
-	// and answers no preflight.
+	// for any origin. Upgrades and AuthPaths are left out. Default: empty, and
+	// then the plugin adds no CORS header and answers no preflight.
 	AccessControlAllowOriginList []string
 
 	// AccessControlAllowCredentials lets allowed origins send cookies and read
@@ -207,19 +207,20 @@ func (h *handler) ServeHTTP(rw http.ResponseWriter, req *http.Request) {
 	serve(h, k, rw, req)
 }
 
-// identified reports whether an auth server has vouched for the request before
-// it came here.
+// identified reports whether the request says who its user is, as forwardAuth
+// does when it passes one on with the headers Authentik's outpost gave it.
 func identified(header http.Header) bool {
-	return header["X-Authentik-Username"] != nil || header["X-Authentik-Uid"] != nil ||
-		header["X-Authentik-Email"] != nil || header["X-Authentik-Jwt"] != nil
+	return header["X-Authentik-Username"] != nil || header["X-Authentik-Groups"] != nil ||
+		header["X-Authentik-Email"] != nil || header["X-Authentik-Name"] != nil ||
+		header["X-Authentik-Uid"] != nil || header["X-Authentik-Jwt"] != nil
 }
 
 // warnMisplaced says, once, that the plugin cannot work where it stands.
 func warnMisplaced(h *handler) {
 	if h.misplaced.CompareAndSwap(false, true) {
 		// Traefik shows what the log package prints at its default level.
-		log.Printf("reauth: %s receives requests that already bear X-Authentik headers, so it is listed after forwardAuth "+
-			"and never sees an expired session: list it before forwardAuth in the router's middlewares", h.name)
+		log.Printf("reauth: %s receives requests that already bear X-Authentik headers: if it is listed after forwardAuth "+
+			"it never sees an expired session, so list it before forwardAuth in the router's middlewares", h.name)
 	}
 }
 
@@ -330,8 +331,11 @@ func (w *responseWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if !ok {
 		return nil, nil, errors.New("reauth: the connection cannot be hijacked")
 	}
-	w.wroteHeader = true
-	return hijacker.Hijack()
+	conn, buffered, err := hijacker.Hijack()
+	if err == nil {
+		w.wroteHeader = true
+	}
+	return conn, buffered, err
 }
 
 // outcome is what becomes of an answer from behind.
@@ -342,7 +346,8 @@ const (
 	outcomePass outcome = iota
 	// outcomeChallenge puts the 401 in place of a login redirect.
 	outcomeChallenge
-	// outcomeRefreshed ends a successful visit to the refresh path.
+	// outcomeRefreshed ends a visit to the refresh path that met no login. What
+	// else the auth server refuses shows again where the visit leads.
 	outcomeRefreshed
 )
 
@@ -397,9 +402,9 @@ func pass(w *responseWriter, status int) {
 		return
 	}
 	w.flusher = flusher
-	// The head of a stream says that it is open, before anything is sent.
-	// Elsewhere a flush this early would take the length away that the server
-	// works out for a short answer.
+	// The head of a stream says that it is open, before anything is sent. An
+	// error or a redirect is no stream, and one without a body keeps the length
+	// that the server works out for it.
 	if status <= 299 && header.Get("Content-Length") == "" {
 		flusher.Flush()
 	}

@@ -197,7 +197,7 @@ func TestWhichAnswersAreChallenged(t *testing.T) {
 	}
 }
 
-func TestUntouchedWithListOnlyForeign(t *testing.T) {
+func TestUpgradesAndAuthPathsKeepTheirWriterWithAList(t *testing.T) {
 	for _, req := range []*http.Request{
 		request("GET", "/ws", "Upgrade: websocket", "Origin: "+listedOrigin),
 		request("OPTIONS", "/outpost.goauthentik.io/x", "Origin: "+listedOrigin, "Access-Control-Request-Method: PUT"),
@@ -215,9 +215,10 @@ func TestUntouchedWithListOnlyForeign(t *testing.T) {
 
 func TestMisplacedPluginWarnsOnce(t *testing.T) {
 	var logged bytes.Buffer
+	before := log.Writer()
+	defer func() { log.SetOutput(before) }()
 	log.SetOutput(&logged)
-	defer log.SetOutput(log.Default().Writer())
-	for _, name := range []string{"X-Authentik-Username", "X-Authentik-Uid", "X-Authentik-Email", "X-Authentik-Jwt"} {
+	for _, name := range []string{"X-Authentik-Username", "X-Authentik-Groups", "X-Authentik-Email", "X-Authentik-Name", "X-Authentik-Uid", "X-Authentik-Jwt"} {
 		logged.Reset()
 		h := newHandler(t, answering(200), nil)
 		serveOnce(h, request("GET", "/", scripted))
@@ -332,8 +333,6 @@ func TestImplicitStatus(t *testing.T) {
 	}
 }
 
-// A plugin cannot set a config with an invalid option aside: whatever it is,
-// New says so.
 func TestNewReportsEveryProblem(t *testing.T) {
 	negative := int64(-1)
 	config := &Config{

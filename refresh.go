@@ -22,6 +22,7 @@ var (
 	plainPath      = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
 	control        = regexp.MustCompile(`[\x00-\x1f\x7f]`)
 	notURLBytes    = regexp.MustCompile(`[^!-~]+`)
+	encodedDot     = regexp.MustCompile(`(?i)%2e`)
 	quotedSpecials = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 )
 
@@ -190,18 +191,22 @@ func answerChallenge(w *responseWriter) {
 	}
 }
 
-// answerRefreshed ends a visit to the refresh path that the auth server let
-// through: a person goes back to the page they left, a script is told that
-// there is nothing to read.
+// answerRefreshed ends a visit to the refresh path that brought no login: a
+// person goes back to the page they left, a script is told that there is
+// nothing to read.
 func answerRefreshed(w *responseWriter) {
 	header := replaceHeader(w)
-	if w.returnTo == "" {
-		w.ResponseWriter.WriteHeader(http.StatusNoContent)
-		return
+	status := http.StatusNoContent
+	if w.returnTo != "" {
+		status = http.StatusSeeOther
+		header.Set("Location", w.returnTo)
+		header.Set("Content-Length", "0")
 	}
-	header.Set("Location", w.returnTo)
-	header.Set("Content-Length", "0")
-	w.ResponseWriter.WriteHeader(http.StatusSeeOther)
+	w.ResponseWriter.WriteHeader(status)
+	// The app may take its time over the answer that is dropped.
+	if flusher, ok := w.ResponseWriter.(http.Flusher); ok {
+		flusher.Flush()
+	}
 }
 
 // refuseMethod answers 405 for what the refresh path cannot do.
@@ -278,7 +283,10 @@ func returnPath(h *handler, rd []string) string {
 
 // staysOnHost reports whether p, taken as it stands, is a path that a browser
 // and a server both look for on this host, outside of what is not the app's.
+// Browsers take %2e for a dot, and for nothing else decode what they resolve
+// (URL, double-dot URL path segment).
 func staysOnHost(h *handler, p string) bool {
+	p = encodedDot.ReplaceAllString(p, ".")
 	if !strings.HasPrefix(p, "/") || strings.HasPrefix(p, "//") || strings.Contains(p, `\`) || control.MatchString(p) {
 		return false
 	}
@@ -325,6 +333,8 @@ func parseAuthPaths(found *problems, list []string) []string {
 func pathFault(value string) string {
 	trimmed := strings.TrimSuffix(value, "/")
 	switch {
+	case strings.Contains(value, ","):
+		return "an entry holds one prefix"
 	case strings.ContainsAny(value, "?#"):
 		return "a prefix has neither query nor fragment"
 	case !strings.HasPrefix(value, "/"):
@@ -360,7 +370,8 @@ func parseLoginURLs(found *problems, list []string) []loginURL {
 }
 
 // parseLoginURL returns what value matches, or why it can be no login URL.
-// Yaegi loses what is assigned to a named result that is a struct.
+// The results have no names because Yaegi loses what is assigned to a named one
+// that is a struct.
 func parseLoginURL(value string) (loginURL, string) {
 	if strings.HasPrefix(value, "/") {
 		return loginURL{path: strings.TrimSuffix(value, "/")}, pathFault(value)
@@ -375,6 +386,10 @@ func parseLoginURL(value string) (loginURL, string) {
 		return loginURL{}, "a URL prefix has no user name"
 	case strings.Contains(u.Host, "*"):
 		return loginURL{}, "a wildcard host is not supported"
+	case notURLBytes.MatchString(u.Host):
+		return loginURL{}, "the host is not ASCII: redirects carry its Punycode form, xn--..."
+	case u.Port() != "" && !isPort(u.Port()):
+		return loginURL{}, "the port is not a number from 1 to 65535"
 	}
 	host := canonicalHost(u)
 	if strings.TrimSuffix(u.Path, "/") == "" && !strings.ContainsAny(value, "?#") {

@@ -10,9 +10,11 @@ import (
 	"net/url"
 	"path"
 	"reflect"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 func mustParse(t testing.TB, s string) *url.URL {
@@ -178,6 +180,8 @@ func TestRefreshPath(t *testing.T) {
 		{"fetch", app, "GET", "/_reauth", []string{scripted}, 204, noStore, ""},
 		{"fetch with rd", app, "GET", "/_reauth?rd=%2Fa", []string{scripted}, 204, noStore, ""},
 		{"fetch without CORS", app, "GET", "/_reauth", []string{"Sec-Fetch-Mode: no-cors"}, 204, noStore, ""},
+		{"the app knows no such path, fetch", answering(404), "GET", "/_reauth", []string{scripted}, 204, noStore, ""},
+		{"the auth server denies, which shows at rd", answering(403), "GET", "/_reauth?rd=%2Fa", page, 303, back("/a"), ""},
 		{"the app knows no such path", answering(404), "GET", "/_reauth?rd=%2Fa", page, 303, back("/a"), ""},
 		{"the app's own login", answering(302, "Location: /login"), "GET", "/_reauth?rd=%2Fa", page, 303, back("/a"), ""},
 		{"visit, expired", login, "GET", "/_reauth?rd=%2Fa", page, 302, passedLogin, "from behind"},
@@ -225,57 +229,60 @@ var returnPaths = map[string]string{
 	"/@evil.example":             "/@evil.example",
 	"/.well-known/x":             "/.well-known/x",
 
-	"":                                       "/",
-	"budget":                                 "/",
-	"?a":                                     "/",
-	"#a":                                     "/",
-	"//evil.example":                         "/",
-	"///evil.example":                        "/",
-	`/\evil.example`:                         "/",
-	`\\evil.example`:                         "/",
-	`/a\..\..\evil`:                          "/",
-	"https://evil.example/":                  "/",
-	"https:evil.example":                     "/",
-	"javascript:alert(1)":                    "/",
-	"/\t/evil.example":                       "/",
-	"\t//evil.example":                       "/",
-	" //evil.example":                        "/",
-	"/a\r\nSet-Cookie: x=y":                  "/",
-	"/a\x00":                                 "/",
-	"/a\x7f":                                 "/",
-	"/%0d%0aSet-Cookie:x=y":                  "/",
-	"/%250d%250aSet-Cookie:x=y":              "/",
-	"/%09/evil.example":                      "/",
-	"/%2fevil.example":                       "/",
-	"/%2Fevil.example":                       "/",
-	"/%252fevil.example":                     "/",
-	"/%5cevil.example":                       "/",
-	"/%255cevil.example":                     "/",
-	"/%25252525252fevil.example":             "/",
-	"/%zz":                                   "/",
-	"/..":                                    "/",
-	"/../evil":                               "/",
-	"/a/../../evil":                          "/",
-	"/%2e%2e/evil":                           "/",
-	"/%252e%252e/evil":                       "/",
-	"/..%2f..%2fevil":                        "/",
-	"/./..//evil":                            "/",
-	"/_reauth":                               "/",
-	"/_reauth/":                              "/",
-	"/_reauth?rd=/a":                         "/",
-	"/_reauth#a":                             "/",
-	"/%5freauth":                             "/",
-	"/a/../_reauth":                          "/",
-	"/a/%2e%2e/_reauth":                      "/",
-	"/outpost.goauthentik.io":                "/",
-	"/outpost.goauthentik.io/start":          "/",
-	"/outpost.goauthentik.io/sign_out?rd=/":  "/",
-	"/a/../outpost.goauthentik.io/sign_out":  "/",
-	"/outpost.goauthentik%2eio/sign_out":     "/",
-	"/outpost%252egoauthentik.io/sign_out":   "/",
-	"/./outpost.goauthentik.io/sign_out":     "/",
-	"/" + strings.Repeat("a", maxReturnPath): "/",
-	"/%" + strings.Repeat("25", 3000) + "2f/": "/",
+	"":                                      "/",
+	"budget":                                "/",
+	"?a":                                    "/",
+	"#a":                                    "/",
+	"//evil.example":                        "/",
+	"///evil.example":                       "/",
+	`/\evil.example`:                        "/",
+	`\\evil.example`:                        "/",
+	`/a\..\..\evil`:                         "/",
+	"https://evil.example/":                 "/",
+	"https:evil.example":                    "/",
+	"javascript:alert(1)":                   "/",
+	"/\t/evil.example":                      "/",
+	"\t//evil.example":                      "/",
+	" //evil.example":                       "/",
+	"/a\r\nSet-Cookie: x=y":                 "/",
+	"/a\x00":                                "/",
+	"/a\x7f":                                "/",
+	"/%0d%0aSet-Cookie:x=y":                 "/",
+	"/%250d%250aSet-Cookie:x=y":             "/",
+	"/%09/evil.example":                     "/",
+	"/%2fevil.example":                      "/",
+	"/%2Fevil.example":                      "/",
+	"/%252fevil.example":                    "/",
+	"/%5cevil.example":                      "/",
+	"/%255cevil.example":                    "/",
+	"/%25252525252fevil.example":            "/",
+	"/%zz":                                  "/",
+	"/..":                                   "/",
+	"/../evil":                              "/",
+	"/a/../../evil":                         "/",
+	"/%2e%2e/evil":                          "/",
+	"/%252e%252e/evil":                      "/",
+	"/..%2f..%2fevil":                       "/",
+	"/./..//evil":                           "/",
+	"/_reauth":                              "/",
+	"/_reauth/":                             "/",
+	"/_reauth?rd=/a":                        "/",
+	"/_reauth#a":                            "/",
+	"/%5freauth":                            "/",
+	"/a/../_reauth":                         "/",
+	"/a/%2e%2e/_reauth":                     "/",
+	"/outpost.goauthentik.io":               "/",
+	"/outpost.goauthentik.io/start":         "/",
+	"/outpost.goauthentik.io/sign_out?rd=/": "/",
+	"/a/../outpost.goauthentik.io/sign_out": "/",
+	"/outpost.goauthentik%2eio/sign_out":    "/",
+	"/outpost%252egoauthentik.io/sign_out":  "/",
+	"/a%2Fb/%2e%2e/_reauth":                 "/",
+	"/a%2Fb/.%2E/outpost.goauthentik.io/sign_out?rd=/": "/",
+	"/a%2Fb/../outpost.goauthentik.io/sign_out":        "/",
+	"/./outpost.goauthentik.io/sign_out":               "/",
+	"/" + strings.Repeat("a", maxReturnPath):           "/",
+	"/%" + strings.Repeat("25", 3000) + "2f/":          "/",
 }
 
 func TestReturnPath(t *testing.T) {
@@ -313,9 +320,13 @@ func FuzzReturnPath(f *testing.F) {
 		if strings.HasPrefix(got, "//") || strings.HasPrefix(got, `/\`) || !strings.HasPrefix(got, "/") {
 			t.Errorf("rd %.99q leads to %q, which a browser takes for a host", rd, got)
 		}
-		for _, forbidden := range []string{"/_reauth", "/outpost.goauthentik.io"} {
-			if p := path.Clean(u.Path); p == forbidden || strings.HasPrefix(p, forbidden+"/") {
-				t.Errorf("rd %.99q leads to %q", rd, got)
+		// A server resolves what it has decoded, a browser what it was given.
+		inBrowser := regexp.MustCompile(`(?i)%2e`).ReplaceAllString(u.EscapedPath(), ".")
+		for _, p := range []string{path.Clean(u.Path), path.Clean(inBrowser)} {
+			for _, forbidden := range []string{"/_reauth", "/outpost.goauthentik.io"} {
+				if p == forbidden || strings.HasPrefix(p, forbidden+"/") {
+					t.Errorf("rd %.99q leads to %q", rd, got)
+				}
 			}
 		}
 		for _, b := range []byte(got) {
@@ -411,7 +422,8 @@ func TestLoginRedirectIsResolvedAgainstTheRequest(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			// What stands behind may rewrite the request before it answers.
 			rewriting := http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
-				req.Host, req.URL.Path = "10.0.0.1", "/stripped"
+				req.Host = "10.0.0.1"
+				req.URL.Path = "/stripped"
 				req.Header.Set("X-Forwarded-Proto", "gopher")
 				answering(302, "Location: /start").ServeHTTP(rw, req)
 			})
@@ -447,14 +459,19 @@ func FuzzLeadsToLogin(f *testing.F) {
 		}
 		switch host := strings.ToLower(u.Hostname()); {
 		case starts("outpost.goauthentik.io", "start"):
-		case host == "auth.example.com" && starts("application", "o", "authorize"):
+		case u.Scheme != "https":
+			t.Errorf("Location %q is taken for a login", location)
+		case host == "auth.example.com" && (u.Port() == "" || u.Port() == "443") && starts("application", "o", "authorize"):
 		case host == "login.example.net" && u.Port() == "8443":
-		case host == "2001:db8::1" && starts("login"):
+		case host == "2001:db8::1" && (u.Port() == "" || u.Port() == "443") && starts("login"):
 		default:
 			t.Errorf("Location %q is taken for a login", location)
 		}
-		if uri := u.Query().Get("redirect_uri"); uri != "" && !strings.Contains(uri, "outpost") && !strings.Contains(uri, "%") {
-			t.Errorf("Location %q leads back to %q", location, uri)
+		for _, uri := range u.Query()["redirect_uri"] {
+			back, err := url.Parse(uri)
+			if err != nil || !strings.HasPrefix(path.Clean("/"+back.Path)+"/", "/outpost.goauthentik.io/") {
+				t.Errorf("Location %q leads back to %q", location, uri)
+			}
 		}
 	})
 }
@@ -505,6 +522,10 @@ func TestParseLoginURLs(t *testing.T) {
 		"https://user@auth.example.com/a":   "a URL prefix has no user name",
 		"https://":                          "is neither an http or https URL nor a path with a leading slash",
 		"https://:443/":                     "is neither an http or https URL nor a path with a leading slash",
+		"/start,/authorize":                 "an entry holds one prefix",
+		"https://b\u00fccher.example/":      "the host is not ASCII: redirects carry its Punycode form, xn--...",
+		"https://auth.example.com:0/":       "the port is not a number from 1 to 65535",
+		"https://auth.example.com:99999/a":  "the port is not a number from 1 to 65535",
 		"auth.example.com/application":      "is neither an http or https URL nor a path with a leading slash",
 		"ftp://auth.example.com/":           "is neither an http or https URL nor a path with a leading slash",
 		"https://auth.example.com:port/":    "is not a URL",
@@ -537,36 +558,80 @@ func TestParseRefreshPath(t *testing.T) {
 	}
 }
 
-// connected is a writer that can be hijacked.
+// connected is a writer that can be hijacked, unless hijacking fails.
 type connected struct {
 	*httptest.ResponseRecorder
 	conn net.Conn
+	err  error
 }
 
-func (w *connected) Hijack() (net.Conn, *bufio.ReadWriter, error) { return w.conn, nil, nil }
+func (w *connected) Hijack() (net.Conn, *bufio.ReadWriter, error) { return w.conn, nil, w.err }
 
-func TestHijack(t *testing.T) {
-	client, server := net.Pipe()
-	defer func() { _, _ = client.Close(), server.Close() }()
-	w := &connected{httptest.NewRecorder(), server}
-	hijack := http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+// hijacking hijacks, and answers with an expired session if it cannot.
+func hijacking(t *testing.T, want net.Conn) http.Handler {
+	return http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
 		hijacker, ok := rw.(http.Hijacker)
 		if !ok {
 			t.Fatal("the writer cannot be hijacked")
 		}
 		conn, _, err := hijacker.Hijack()
-		if err == nil && conn != server {
+		if err != nil {
+			expired.ServeHTTP(rw, req)
+		} else if conn != want {
 			t.Error("hijacked something else")
 		}
-		if err != nil {
-			http.Error(rw, err.Error(), http.StatusNotImplemented)
-		}
 	})
-	newHandler(t, hijack, nil).ServeHTTP(w, request("GET", "/", scripted))
+}
+
+func TestHijackedConnectionIsLeftAlone(t *testing.T) {
+	client, server := net.Pipe()
+	defer func() { _, _ = client.Close(), server.Close() }()
+	w := &connected{ResponseRecorder: httptest.NewRecorder(), conn: server}
+	newHandler(t, hijacking(t, server), nil).ServeHTTP(w, request("GET", "/", scripted))
 	if w.Body.Len() > 0 || len(w.Header()) > 0 {
 		t.Errorf("the plugin wrote to a hijacked connection: %v", w.Header())
 	}
-	if res := serveOnce(newHandler(t, hijack, nil), request("GET", "/", scripted)); res.StatusCode != http.StatusNotImplemented {
-		t.Errorf("status %d where nothing can be hijacked", res.StatusCode)
+}
+
+func TestFailedHijackChangesNothing(t *testing.T) {
+	for name, rw := range map[string]http.ResponseWriter{
+		"no Hijacker": httptest.NewRecorder(),
+		"HTTP/2":      &connected{ResponseRecorder: httptest.NewRecorder(), err: http.ErrNotSupported},
+	} {
+		newHandler(t, hijacking(t, nil), nil).ServeHTTP(rw, request("GET", "/", scripted))
+		if rw.Header().Get("WWW-Authenticate") == "" || rw.Header().Get("Location") != "" {
+			t.Errorf("%s: the answer after it is %v", name, rw.Header())
+		}
+	}
+}
+
+// An app may stream for as long as it likes where the plugin drops its answer.
+func TestRefreshDoesNotWaitForTheApp(t *testing.T) {
+	answered := make(chan struct{})
+	app := http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		rw.WriteHeader(200)
+		<-answered
+		_, _ = rw.Write([]byte("late"))
+	})
+	server := httptest.NewServer(newHandler(t, app, nil))
+	defer server.Close()
+	client := &http.Client{
+		Timeout: 10 * time.Second,
+		// Yaegi mixes up parameters that have no names.
+		CheckRedirect: func(_ *http.Request, _ []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	req, err := http.NewRequest("GET", server.URL+"/_reauth?rd=/a", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Sec-Fetch-Mode", "navigate")
+	res, err := client.Do(req)
+	close(answered)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	if res.StatusCode != 303 || bodyOf(res) != "" {
+		t.Errorf("status %d", res.StatusCode)
 	}
 }

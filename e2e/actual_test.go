@@ -2,16 +2,42 @@ package e2e
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/traefik-reauth/reauth/e2e/stand"
 )
+
+// startActual starts an Actual Budget server and a stand before it, and returns
+// both with a client.
+func startActual(t *testing.T) (*stand.Stand, *stand.Actual, *client) {
+	t.Helper()
+	actual, err := stand.StartActual(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(actual.Log())
+		}
+		if err := actual.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	s, err := startStand(t, actual.URL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, actual, newClient(t, http1(s.URL), appHost)
+}
 
 // TestActualBudgetExpiresAndComesBack is the main job: the real server, its
 // session expiring while the app is open, and working again after a login.
 func TestActualBudgetExpiresAndComesBack(t *testing.T) {
-	c := newClient(t, overHTTP1, budgetHost)
+	s, _, c := startActual(t)
 	asJSON := append([]string{"Content-Type: application/json"}, fetch...)
 	call := func(method, path, body string, headers ...string) map[string]any {
 		t.Helper()
@@ -47,7 +73,7 @@ func TestActualBudgetExpiresAndComesBack(t *testing.T) {
 		t.Fatalf("list files: %s", describe(res))
 	}
 
-	c.expire()
+	c.expire(s)
 	if res := listFiles(token); !isChallenge(res) {
 		t.Errorf("list files, expired: %s", describe(res))
 	}
@@ -66,8 +92,8 @@ func TestActualBudgetExpiresAndComesBack(t *testing.T) {
 		t.Errorf("list files after the renewal: %s", describe(res))
 	}
 
-	c.expire()
-	shared.Authentik.ExpireSSO()
+	c.expire(s)
+	s.Authentik.ExpireSSO()
 	if res := listFiles(token); !isChallenge(res) {
 		t.Errorf("list files, both expired: %s", describe(res))
 	}
@@ -85,7 +111,7 @@ func TestActualBudgetExpiresAndComesBack(t *testing.T) {
 
 // The plugin adds nothing to what Actual answers, and takes nothing away.
 func TestActualBudgetsAnswersAreUntouched(t *testing.T) {
-	c := newClient(t, overHTTP1, budgetHost)
+	_, actual, c := startActual(t)
 	c.enter(good)
 	straight := &http.Client{Transport: &http.Transport{DisableCompression: true, DisableKeepAlives: true}}
 	for _, path := range []string{"/", "/sw.js", "/info", "/account/needs-bootstrap"} {
@@ -94,10 +120,14 @@ func TestActualBudgetsAnswersAreUntouched(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			body, err := io.ReadAll(direct.Body)
 			direct.Body.Close()
+			if err != nil {
+				t.Fatal(err)
+			}
 			through := c.send("GET", path, "", headers...)
-			if through.StatusCode != direct.StatusCode {
-				t.Errorf("%s: %d became %d", path, direct.StatusCode, through.StatusCode)
+			if through.StatusCode != direct.StatusCode || through.body != string(body) {
+				t.Errorf("%s: %s with %d bytes became %s with %d", path, direct.Status, len(body), through.Status, len(through.body))
 			}
 			for _, header := range []http.Header{direct.Header, through.Header} {
 				for name := range header {

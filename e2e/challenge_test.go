@@ -127,6 +127,7 @@ func TestAppsCORSHeadersAreReplacedForListedOrigins(t *testing.T) {
 	})
 }
 
+// Upgrades and the auth server's paths aside, which are left alone.
 func TestVaryOnEveryResponseWithAList(t *testing.T) {
 	c := newClient(t, overHTTP1, corsHost)
 	check := func(name string, res response) {
@@ -157,11 +158,7 @@ func TestRefusedCallsDoNotBreakALoginInFlight(t *testing.T) {
 		// its answer arrives after it.
 		poll := newClient(t, overHTTP1, host).send("GET", "/api/data", "", fetch...)
 		page := c.visit("/budget", navigation...)
-		u, err := url.Parse(c.url("/"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.jar.SetCookies(u, poll.Cookies())
+		c.jar.SetCookies(c.root(), poll.Cookies())
 		return c.submit(page)
 	}
 	if res := login(t, plainHost); res.StatusCode != 400 || !strings.Contains(res.body, "mismatched session ID") {

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bufio"
 	"net/http"
 	"net/url"
 	"os"
@@ -11,12 +10,11 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/traefik-reauth/reauth/e2e/stand"
 )
 
-var (
-	openLine = regexp.MustCompile(`^Open +(http://\S+)$`)
-	curlLine = regexp.MustCompile(`curl -d session=proxy (http://\S+)$`)
-)
+var printed = regexp.MustCompile(`(?s)Open +(http://\S+)\n.*curl -d session=proxy (http://\S+)\n.*Ctrl-C\n`)
 
 // TestDemoServesActualAndStopsCleanly follows what the demo prints: it opens the
 // URL, logs in, expires the session and presses Ctrl-C.
@@ -25,35 +23,30 @@ func TestDemoServesActualAndStopsCleanly(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-o", binary, "./demo").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	demo := exec.Command(binary)
-	demo.Env = append(os.Environ(), "TMPDIR="+t.TempDir())
-	demo.Stderr = os.Stderr
-	out, err := demo.StdoutPipe()
+	files := t.TempDir()
+	command := exec.Command(binary)
+	command.Env = append(os.Environ(), "TMPDIR="+files)
+	demo, err := stand.Run(command, t.TempDir(), "demo")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := demo.Start(); err != nil {
-		t.Fatal(err)
-	}
-	watchdog := time.AfterFunc(2*time.Minute, func() { _ = demo.Process.Kill() })
-	defer watchdog.Stop()
+	t.Cleanup(func() { _ = demo.Stop() })
 
-	var base, expire string
-	lines := bufio.NewScanner(out)
-	for (base == "" || expire == "") && lines.Scan() {
-		if found := openLine.FindStringSubmatch(lines.Text()); found != nil {
-			base = found[1]
-		}
-		if found := curlLine.FindStringSubmatch(lines.Text()); found != nil {
-			expire = found[1]
+	var found []string
+	deadline, tick := time.After(time.Minute), time.Tick(20*time.Millisecond)
+	for found == nil {
+		select {
+		case <-tick:
+			found = printed.FindStringSubmatch(demo.Log())
+		case <-demo.Ended():
+			t.Fatalf("the demo ended: %s", demo.Log())
+		case <-deadline:
+			t.Fatalf("the demo printed no URL: %s", demo.Log())
 		}
 	}
-	if base == "" || expire == "" {
-		_ = demo.Process.Kill()
-		t.Fatalf("the demo printed no URL: %v", demo.Wait())
-	}
+	base, expire := found[1], found[2]
 
-	c := newClient(t, protocol{"HTTP/1.1", func(string) string { return base }, 1, oneProtocol((*http.Protocols).SetHTTP1)}, appHost)
+	c := newClient(t, http1(func(string) string { return base }), appHost)
 	if res := c.logIn("/"); !strings.Contains(res.body, "<title>Actual</title>") {
 		t.Errorf("%s shows %s", base, describe(res))
 	}
@@ -68,15 +61,10 @@ func TestDemoServesActualAndStopsCleanly(t *testing.T) {
 		t.Errorf("expired: %s", describe(res))
 	}
 
-	if err := demo.Process.Signal(os.Interrupt); err != nil {
-		t.Fatal(err)
+	if code, err := demo.End(os.Interrupt); code != 0 || err != nil {
+		t.Errorf("the demo ended with %d, %v: %s", code, err, demo.Log())
 	}
-	for lines.Scan() {
-	}
-	if err := demo.Wait(); err != nil {
-		t.Errorf("the demo ended with %v", err)
-	}
-	if left, err := filepath.Glob(demo.Env[len(demo.Env)-1][len("TMPDIR="):] + "/*"); err != nil || len(left) > 0 {
+	if left, err := os.ReadDir(files); err != nil || len(left) > 0 {
 		t.Errorf("the demo left %v behind, %v", left, err)
 	}
 }

@@ -43,8 +43,12 @@ func (p *probe) handler() http.Handler {
 		// Actual Budget allows every origin, on everything.
 		rw.Header().Set("Access-Control-Allow-Origin", "*")
 		rw.Header().Set("Content-Type", "application/json")
-		answer(rw, `{"path":"`+req.URL.Path+`","user":"`+req.Header.Get("X-Authentik-Username")+`"}`)
+		answer(rw, `{"path":"`+req.URL.Path+`"}`)
 	})
+	mux.HandleFunc("/whoami", func(rw http.ResponseWriter, req *http.Request) {
+		answer(rw, req.Header.Get("X-Authentik-Username"))
+	})
+	mux.Handle("/_reauth", http.NotFoundHandler())
 	mux.HandleFunc("/sync/sync", func(rw http.ResponseWriter, req *http.Request) {
 		body, err := io.ReadAll(req.Body)
 		if err != nil {
@@ -67,6 +71,10 @@ func (p *probe) handler() http.Handler {
 	mux.HandleFunc("/events", func(rw http.ResponseWriter, req *http.Request) {
 		rw.Header().Set("Content-Type", "text/event-stream")
 		p.send(rw, req, "data: %s\n\n")
+	})
+	mux.HandleFunc("/ended", func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Content-Type", "text/event-stream")
+		answer(rw, "data: end\n\n")
 	})
 	mux.HandleFunc("/chunks", func(rw http.ResponseWriter, req *http.Request) {
 		rw.Header().Set("Content-Type", "application/octet-stream")

@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/traefik-reauth/reauth/e2e/authentik"
 )
 
 // refreshURL returns the refresh path that leads back to rd.
@@ -26,6 +28,7 @@ func TestRefreshVisitWithGoodSession(t *testing.T) {
 			"/outpost.goauthentik.io/sign_out":      "/",
 			"/x\r\nSet-Cookie: a=b":                 "/",
 			"/a/%2e%2e/outpost.goauthentik.io/ping": "/",
+			"/a%2Fb/%2e%2e/_reauth":                 "/",
 		} {
 			res := c.send("GET", refreshURL(rd), "", navigation...)
 			if res.StatusCode != http.StatusSeeOther || res.Header.Get("Location") != want || res.body != "" ||
@@ -80,7 +83,7 @@ func TestRefreshWhileTheSSOSessionLives(t *testing.T) {
 			c := newClient(t, p, host)
 			c.enter(good)
 
-			c.expire()
+			c.expire(shared)
 			res := c.visit("/_reauth", "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: empty")
 			if res.StatusCode != http.StatusNoContent || res.Request.URL.String() != c.url("/_reauth") {
 				t.Errorf("a fetch ended at %s with %s", res.Request.URL, describe(res))
@@ -89,7 +92,7 @@ func TestRefreshWhileTheSSOSessionLives(t *testing.T) {
 				t.Errorf("after the renewal: %s", describe(res))
 			}
 
-			c.expire()
+			c.expire(shared)
 			res = c.visit(refreshURL("/budget?a=1"), navigation...)
 			if res.StatusCode != http.StatusOK || res.Request.URL.String() != c.url("/budget?a=1") {
 				t.Errorf("a visit ended at %s with %s", res.Request.URL, describe(res))
@@ -115,7 +118,7 @@ func TestRefreshWithoutSSOSessionTakesOneLogin(t *testing.T) {
 func TestRefreshWithExplicitConsent(t *testing.T) {
 	c := newClient(t, overHTTP1, consentHost)
 	c.submit(c.logIn("/"))
-	c.expire()
+	c.expire(shared)
 	if res := c.visit("/_reauth", fetch...); !strings.Contains(res.body, "Continue to the app?") {
 		t.Errorf("a fetch ended with %s", describe(res))
 	}
@@ -132,7 +135,7 @@ func TestRefreshWithExplicitConsent(t *testing.T) {
 func TestCallbackOnAnAppsPathPasses(t *testing.T) {
 	c := newClient(t, overHTTP1, appHost)
 	c.enter(good)
-	c.expire()
+	c.expire(shared)
 	authorize := c.send("GET", "/_reauth", "", fetch...).Header.Get("Location")
 	granted := c.do(request(t, "GET", authorize, ""), false)
 	callback := strings.Replace(granted.Header.Get("Location"), "/outpost.goauthentik.io/callback", "/budget", 1)
@@ -156,6 +159,50 @@ func TestSignOutPasses(t *testing.T) {
 	}
 }
 
+func TestRefreshAnswersHEADLikeGET(t *testing.T) {
+	forEachProtocol(t, func(t *testing.T, p protocol) {
+		c := newClient(t, p, appHost)
+		if res := c.send("HEAD", "/_reauth", "", fetch...); !isLogin(res) {
+			t.Errorf("expired: %s", describe(res))
+		}
+		c.enter(good)
+		if res := c.send("HEAD", refreshURL("/budget"), "", navigation...); res.StatusCode != http.StatusSeeOther || res.Header.Get("Location") != "/budget" {
+			t.Errorf("visit: %s", describe(res))
+		}
+		if res := c.send("HEAD", "/_reauth", "", fetch...); res.StatusCode != http.StatusNoContent {
+			t.Errorf("fetch: %s", describe(res))
+		}
+	})
+}
+
+func TestRefreshIsOpenToListedOrigins(t *testing.T) {
+	c := newClient(t, overHTTP1, corsHost)
+	c.enter(good)
+	for origin, want := range map[string]string{listedOrigin: listedOrigin, unlistedOrigin: ""} {
+		res := c.send("GET", "/_reauth", "", append([]string{"Origin: " + origin}, fetch...)...)
+		if res.StatusCode != http.StatusNoContent || res.Header.Get("Access-Control-Allow-Origin") != want {
+			t.Errorf("fetch from %s: %s", origin, describe(res))
+		}
+	}
+	if res := c.send("OPTIONS", "/_reauth", "", "Origin: "+listedOrigin, "Access-Control-Request-Method: GET"); res.StatusCode != http.StatusNoContent {
+		t.Errorf("preflight of a listed origin: %s", describe(res))
+	}
+	if res := c.send("OPTIONS", "/_reauth", "", "Origin: "+unlistedOrigin, "Access-Control-Request-Method: GET"); res.StatusCode != http.StatusMethodNotAllowed {
+		t.Errorf("preflight of another origin: %s", describe(res))
+	}
+}
+
+// A refusal that no login mends is the auth server's to show, where the visit
+// was to lead.
+func TestRefreshLeadsToWhatTheAuthServerRefuses(t *testing.T) {
+	before := overHTTP1.behave(failingHost, authentik.Behaviour{Status: http.StatusForbidden})
+	defer overHTTP1.behave(failingHost, before)
+	res := newClient(t, overHTTP1, failingHost).visit(refreshURL("/budget"), navigation...)
+	if res.StatusCode != http.StatusForbidden || res.Request.URL.Path != "/budget" {
+		t.Errorf("ended at %s with %s", res.Request.URL, describe(res))
+	}
+}
+
 func TestRefreshPassesServerErrorsAndRefusesOtherMethods(t *testing.T) {
 	tests := []struct {
 		name, host, method string
@@ -168,6 +215,8 @@ func TestRefreshPassesServerErrorsAndRefusesOtherMethods(t *testing.T) {
 		{"OPTIONS", appHost, "OPTIONS", http.StatusMethodNotAllowed},
 	}
 	forEachProtocol(t, func(t *testing.T, p protocol) {
+		before := p.behave(failingHost, authentik.Behaviour{Status: http.StatusServiceUnavailable})
+		defer p.behave(failingHost, before)
 		for _, tt := range tests {
 			for name, headers := range map[string][]string{"visit": navigation, "fetch": fetch} {
 				res := newClient(t, p, tt.host).send(tt.method, refreshURL("/budget"), "", headers...)

@@ -12,6 +12,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"html/template"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -130,11 +131,11 @@ func (s *Server) ExpireSession(cookie string) bool {
 	return ok && !found.expires.IsZero()
 }
 
-// ExpireSessions ends every outpost session.
+// ExpireSessions ends every outpost session that has had its login.
 func (s *Server) ExpireSessions() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	clear(s.sessions)
+	maps.DeleteFunc(s.sessions, func(_ string, found *session) bool { return !found.expires.IsZero() })
 }
 
 // ExpireSSO ends every session at the identity provider.

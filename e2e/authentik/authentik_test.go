@@ -244,6 +244,11 @@ func TestSignOutAndControlEndSessions(t *testing.T) {
 	if res := outpost(s, "/outpost.goauthentik.io/sign_out", proxy); res.StatusCode != 302 || oneCookie(t, res).MaxAge >= 0 || isGood(proxy) {
 		t.Errorf("after sign_out: %s", res.Status)
 	}
+	waiting := oneCookie(t, traefik(s, "/"))
+	s.ExpireSessions()
+	if res := traefik(s, "/", waiting); len(res.Cookies()) != 0 {
+		t.Error("a session that waits for its login has no token to expire, and ended")
+	}
 	for _, which := range []string{"proxy", "sso", "both"} {
 		proxy, sso := logIn(t, s, "/")
 		if res := idp(s, authURL+"/-/expire", url.Values{"session": {which}}); res.StatusCode != 204 {

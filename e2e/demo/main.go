@@ -30,7 +30,7 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *port, *validity); err != nil {
+	if err := run(ctx, *port, *validity); err != nil && !errors.Is(err, context.Canceled) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -89,6 +89,10 @@ Stop        Ctrl-C
 		case <-ctx.Done():
 			fmt.Println("\nstopping")
 			return nil
+		case <-s.Ended():
+			return errors.New("Traefik has ended")
+		case <-actual.Ended():
+			return errors.New("Actual Budget has ended")
 		case key := <-keys:
 			switch key {
 			case "p":
@@ -97,7 +101,7 @@ Stop        Ctrl-C
 			case "b":
 				s.Authentik.ExpireSessions()
 				s.Authentik.ExpireSSO()
-				fmt.Println("both sessions have expired: the way back is one login")
+				fmt.Println("both sessions have expired: the next visit that reaches Traefik takes one login")
 			default:
 				fmt.Println("p, b or Ctrl-C")
 			}

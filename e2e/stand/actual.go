@@ -25,7 +25,7 @@ func StartActual(ctx context.Context, dir string) (*Actual, error) {
 	if _, err := os.Stat(script); err != nil {
 		return nil, fmt.Errorf("Actual Budget is not installed: run make build: %w", err)
 	}
-	port, err := freePort()
+	listener, port, err := holdPort()
 	if err != nil {
 		return nil, err
 	}
@@ -36,7 +36,10 @@ func StartActual(ctx context.Context, dir string) (*Actual, error) {
 		"ACTUAL_PORT="+strconv.Itoa(port),
 		"ACTUAL_HOSTNAME=127.0.0.1",
 	)
-	process, err := run(command, dir, "actual")
+	if err := listener.Close(); err != nil {
+		return nil, err
+	}
+	process, err := Run(command, dir, "actual")
 	if err != nil {
 		return nil, err
 	}
@@ -57,6 +60,9 @@ func StartActual(ctx context.Context, dir string) (*Actual, error) {
 	}
 	return a, nil
 }
+
+// Ended is closed when the server has ended.
+func (a *Actual) Ended() <-chan struct{} { return a.process.Ended() }
 
 // Log returns what the server has printed so far.
 func (a *Actual) Log() string { return a.process.Log() }

@@ -25,9 +25,9 @@ type Process struct {
 	asked bool
 }
 
-// run starts cmd in dir with its output in name.log. The program ends with the
+// Run starts cmd in dir with its output in name.log. The program ends with the
 // one that started it, even if that is killed.
-func run(cmd *exec.Cmd, dir, name string) (*Process, error) {
+func Run(cmd *exec.Cmd, dir, name string) (*Process, error) {
 	p := &Process{name: name, log: filepath.Join(dir, name+".log"), cmd: cmd, done: make(chan struct{})}
 	output, err := os.Create(p.log)
 	if err != nil {
@@ -49,8 +49,14 @@ func run(cmd *exec.Cmd, dir, name string) (*Process, error) {
 			close(p.done)
 		}
 	}()
-	return p, <-started
+	if err := <-started; err != nil {
+		return nil, err
+	}
+	return p, nil
 }
+
+// Ended is closed when the program has ended.
+func (p *Process) Ended() <-chan struct{} { return p.done }
 
 // Log returns what the program has printed so far.
 func (p *Process) Log() string {
@@ -72,20 +78,29 @@ func (p *Process) explain(err error) error {
 func (p *Process) Stop() error {
 	select {
 	case <-p.done:
-		if !p.asked {
-			return p.explain(fmt.Errorf("%s ended before it was told to: %v", p.name, p.err))
+		if p.asked {
+			return nil
 		}
-		return nil
+		return p.explain(fmt.Errorf("%s ended before it was told to: %v", p.name, p.err))
 	default:
 	}
+	_, err := p.End(syscall.SIGTERM)
+	return err
+}
+
+// End sends the program a signal, waits until it has ended and returns the exit
+// code. One that does not end in time is killed, which is an error.
+func (p *Process) End(signal os.Signal) (code int, err error) {
 	p.asked = true
-	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	if err := p.cmd.Process.Signal(signal); err != nil {
+		return 0, err
+	}
 	select {
 	case <-p.done:
-		return nil
+		return p.cmd.ProcessState.ExitCode(), nil
 	case <-time.After(stopLimit):
 	}
 	_ = p.cmd.Process.Kill()
 	<-p.done
-	return p.explain(fmt.Errorf("%s did not end within %s", p.name, stopLimit))
+	return p.cmd.ProcessState.ExitCode(), p.explain(fmt.Errorf("%s did not end within %s", p.name, stopLimit))
 }

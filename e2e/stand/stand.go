@@ -29,10 +29,14 @@ import (
 )
 
 const (
-	module     = "github.com/traefik-reauth/reauth"
+	// Module is the plugin's.
+	Module = "github.com/traefik-reauth/reauth"
+
 	domain     = ".example.localhost"
 	authHost   = "auth" + domain
 	startLimit = 60 * time.Second
+	// downAddress is where nobody listens: port 1 is no ephemeral port.
+	downAddress = "http://127.0.0.1:1"
 	// maxAuthBody is how many bytes the auth server's answer may have.
 	maxAuthBody = 1 << 20
 )
@@ -76,15 +80,14 @@ type Config struct {
 type Stand struct {
 	Authentik *authentik.Server
 
-	config    Config
-	traefik   *Process
-	servers   []*http.Server
-	outpost   string // URL
-	idp       string // URL
-	downAddr  string
-	ports     map[string]int // by entry point
-	roots     *x509.CertPool
-	liveCheck *http.Client
+	config  Config
+	traefik *Process
+	servers []*http.Server
+	outpost string         // URL
+	idp     string         // URL
+	ports   map[string]int // by entry point
+	roots   *x509.CertPool
+	api     *http.Client
 }
 
 // Root returns the folder of this module, wherever the caller runs.
@@ -96,7 +99,7 @@ func Root() string {
 // Start starts everything and returns once Traefik has loaded the plugin and
 // the routes. What it starts ends with Close.
 func Start(ctx context.Context, config Config) (*Stand, error) {
-	s := &Stand{config: config, ports: map[string]int{}, liveCheck: &http.Client{Timeout: 5 * time.Second}}
+	s := &Stand{config: config, ports: map[string]int{}, api: &http.Client{Timeout: 5 * time.Second}}
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	if err := s.start(ctx); err != nil {
@@ -106,17 +109,27 @@ func Start(ctx context.Context, config Config) (*Stand, error) {
 }
 
 func (s *Stand) start(ctx context.Context) error {
-	for _, entryPoint := range []string{"web", "websecure", "traefik", "down"} {
-		port, err := freePort()
+	// Traefik cannot say which port it was given, so ports are held for it
+	// until it starts.
+	var held []net.Listener
+	release := func() {
+		for _, listener := range held {
+			_ = listener.Close()
+		}
+		held = nil
+	}
+	defer release()
+	for _, entryPoint := range []string{"web", "websecure", "traefik"} {
+		listener, port, err := holdPort()
 		if err != nil {
 			return err
 		}
+		held = append(held, listener)
 		s.ports[entryPoint] = port
 	}
 	if s.config.Port != 0 {
 		s.ports["web"] = s.config.Port
 	}
-	s.downAddr = "http://127.0.0.1:" + strconv.Itoa(s.ports["down"])
 	s.Authentik = authentik.New(s.config.TokenValidity, s.apps()...)
 	var err error
 	if s.outpost, err = s.Serve(s.Authentik.Outpost()); err != nil {
@@ -128,7 +141,7 @@ func (s *Stand) start(ctx context.Context) error {
 	if s.roots, err = writeCertificate(s.config.Dir, "*"+domain); err != nil {
 		return err
 	}
-	if err := s.linkPlugin(); err != nil {
+	if err := LinkPlugin(s.config.Dir); err != nil {
 		return err
 	}
 	if err := s.writeYAML("traefik.yml", s.static()); err != nil {
@@ -142,7 +155,8 @@ func (s *Stand) start(ctx context.Context) error {
 		return fmt.Errorf("traefik is not built: run make build: %w", err)
 	}
 	command := exec.Command(binary, "--configFile=traefik.yml")
-	if s.traefik, err = run(command, s.config.Dir, "traefik"); err != nil {
+	release()
+	if s.traefik, err = Run(command, s.config.Dir, "traefik"); err != nil {
 		return err
 	}
 	return s.awaitRoutes(ctx)
@@ -167,11 +181,6 @@ func (s *Stand) URL(host string) string {
 // SecureURL returns the URL of a host at the TLS entry point, without a path.
 func (s *Stand) SecureURL(host string) string {
 	return "https://" + host + domain + ":" + strconv.Itoa(s.ports["websecure"])
-}
-
-// App returns the application of a URL, for its cookie's name.
-func (s *Stand) App(url string) authentik.App {
-	return authentik.App{ExternalHost: url}
 }
 
 // TLS returns a configuration that trusts the stand's certificate.
@@ -202,26 +211,29 @@ func (s *Stand) Serve(h http.Handler) (string, error) {
 // Serve serves h on a free loopback port and returns its URL and the server,
 // which the caller closes.
 func Serve(h http.Handler) (string, *http.Server, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, port, err := holdPort()
 	if err != nil {
 		return "", nil, err
 	}
 	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = server.Serve(listener) }()
-	return "http://" + listener.Addr().String(), server, nil
+	return "http://127.0.0.1:" + strconv.Itoa(port), server, nil
 }
 
-func freePort() (int, error) {
+// holdPort takes a free loopback port, which is free again once the listener is
+// closed.
+func holdPort() (net.Listener, int, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return 0, err
+		return nil, 0, err
 	}
-	return listener.Addr().(*net.TCPAddr).Port, listener.Close()
+	return listener, listener.Addr().(*net.TCPAddr).Port, nil
 }
 
-// linkPlugin shows the working tree to Traefik as a local plugin.
-func (s *Stand) linkPlugin() error {
-	link := filepath.Join(s.config.Dir, "plugins-local", "src", filepath.FromSlash(module))
+// LinkPlugin makes the working tree a local plugin of a program that runs in
+// dir.
+func LinkPlugin(dir string) error {
+	link := filepath.Join(dir, "plugins-local", "src", filepath.FromSlash(Module))
 	if err := os.MkdirAll(filepath.Dir(link), 0o755); err != nil {
 		return err
 	}
@@ -244,7 +256,7 @@ func (s *Stand) static() map[string]any {
 		},
 		"experimental": map[string]any{
 			"abortOnPluginFailure": true,
-			"localPlugins":         map[string]any{"reauth": map[string]any{"moduleName": module}},
+			"localPlugins":         map[string]any{"reauth": map[string]any{"moduleName": Module}},
 		},
 	}
 }
@@ -258,7 +270,7 @@ func (s *Stand) Configure(plugins map[string]map[string]any) error {
 			"maxResponseBodySize": maxAuthBody,
 			"authResponseHeaders": []string{"X-authentik-username", "X-authentik-groups", "X-authentik-email", "X-authentik-name", "X-authentik-uid"},
 		}},
-		ForwardAuthDown: map[string]any{"forwardAuth": map[string]any{"address": s.downAddr, "maxResponseBodySize": maxAuthBody}},
+		ForwardAuthDown: map[string]any{"forwardAuth": map[string]any{"address": downAddress, "maxResponseBodySize": maxAuthBody}},
 	}
 	for name, options := range plugins {
 		middlewares[name] = map[string]any{"plugin": map[string]any{"reauth": options}}
@@ -349,7 +361,7 @@ func (s *Stand) API(ctx context.Context, path string, answer any) error {
 	if err != nil {
 		return err
 	}
-	res, err := s.liveCheck.Do(req)
+	res, err := s.api.Do(req)
 	if err != nil {
 		return err
 	}
@@ -359,6 +371,9 @@ func (s *Stand) API(ctx context.Context, path string, answer any) error {
 	}
 	return json.NewDecoder(res.Body).Decode(answer)
 }
+
+// Ended is closed when Traefik has ended.
+func (s *Stand) Ended() <-chan struct{} { return s.traefik.Ended() }
 
 // Log returns what Traefik has printed so far.
 func (s *Stand) Log() string { return s.traefik.Log() }
@@ -399,7 +414,7 @@ func await(ctx context.Context, process *Process, check func() error) error {
 		case <-process.done:
 			return process.explain(fmt.Errorf("%s ended: %w", process.name, err))
 		case <-ctx.Done():
-			return process.explain(fmt.Errorf("%s is not ready: %w", process.name, err))
+			return process.explain(fmt.Errorf("%s is not ready: %w", process.name, errors.Join(ctx.Err(), err)))
 		case <-tick.C:
 		}
 	}

@@ -90,9 +90,9 @@ Stop        Ctrl-C
 			fmt.Println("\nstopping")
 			return nil
 		case <-s.Ended():
-			return errors.New("Traefik has ended")
+			return errors.New("the Traefik server has ended")
 		case <-actual.Ended():
-			return errors.New("Actual Budget has ended")
+			return errors.New("the Actual Budget server has ended")
 		case key := <-keys:
 			switch key {
 			case "p":

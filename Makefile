@@ -53,6 +53,10 @@ fuzz: ## Fuzz each target for FUZZTIME
 	@for target in $$(grep -ho '^func Fuzz[A-Za-z]*' *_test.go | cut -c6-); do \
 		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) .; done
 
+.PHONY: bench
+bench: build ## Measure what the plugin costs; compare within one run only
+	cd e2e && go test -run '^$$' -bench . -benchtime 2s .
+
 .PHONY: build
 build: prerequisites e2e/bin/traefik e2e/node_modules/.package-lock.json ## Build Traefik and install Actual Budget
 

@@ -31,6 +31,14 @@ func (p *probe) stream(id string) chan string {
 	return p.streams[id]
 }
 
+// end ends the streams with ?id=id.
+func (p *probe) end(id string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	close(p.streams[id])
+	delete(p.streams, id)
+}
+
 func (p *probe) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", func(rw http.ResponseWriter, req *http.Request) {

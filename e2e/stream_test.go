@@ -61,7 +61,7 @@ func TestStreamsReachTheClientAsSent(t *testing.T) {
 						}
 						slowest = max(slowest, time.Since(sent))
 					}
-					close(stream)
+					app.end(t.Name())
 					if _, err := io.Copy(io.Discard, res.Body); err != nil {
 						t.Error(err)
 					}

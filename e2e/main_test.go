@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -46,7 +45,6 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	flag.Parse()
 	code, err := runShared(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -287,6 +287,10 @@ func parseOrigin(value string, credentialed bool) *origin {
 		return o
 	}
 	o.scheme = scheme
+	if scheme == "ws" || scheme == "wss" {
+		o.fault("a WebSocket carries the origin of the page that opens it", "")
+		o.scheme = strings.Replace(scheme, "ws", "http", 1)
+	}
 	authority := cutTail(o, rest)
 	if at := strings.LastIndex(authority, "@"); at >= 0 {
 		o.fault("an origin has no user info", "")
@@ -378,6 +382,8 @@ func parseIP(o *origin, literal string) {
 	switch {
 	case o.wildcard:
 		o.fault("an IP address has no subdomains", "list the addresses")
+	case err == nil && addr.Is4In6():
+		o.fault("an IPv4 address in an IPv6 one is not supported", "list the IPv4 address")
 	case canonical == "":
 		o.fault("the host is not an IP address in canonical form", "write it as the browser's address bar shows it")
 	case canonical != o.host:

@@ -22,7 +22,7 @@ var (
 	plainPath      = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
 	control        = regexp.MustCompile(`[\x00-\x1f\x7f]`)
 	notURLBytes    = regexp.MustCompile(`[^!-~]+`)
-	encodedDot     = regexp.MustCompile(`(?i)%2e`)
+	dotSegment     = regexp.MustCompile(`/\.{1,2}(/|$)`)
 	quotedSpecials = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 )
 
@@ -115,9 +115,11 @@ func leadsToLogin(h *handler, target *url.URL, location string) bool {
 // comesBack reports whether a login at u ends on a path of the auth server's,
 // as far as u tells.
 func comesBack(h *handler, u *url.URL) bool {
-	redirectURIs, carries := u.Query()["redirect_uri"]
+	query, err := url.ParseQuery(u.RawQuery)
+	redirectURIs, carries := query["redirect_uri"]
 	if !carries {
-		return true
+		// What cannot be parsed is missing from query, yet it was carried.
+		return err == nil || !strings.Contains(u.RawQuery, "redirect_uri=")
 	}
 	if len(redirectURIs) != 1 {
 		return false
@@ -259,7 +261,8 @@ func returnPath(h *handler, rd []string) string {
 	if len(rd) != 1 || len(rd[0]) > maxReturnPath || control.MatchString(rd[0]) {
 		return "/"
 	}
-	reading := rd[0]
+	target := notURLBytes.ReplaceAllStringFunc(rd[0], url.PathEscape)
+	reading := target
 	if end := strings.IndexAny(reading, "?#"); end >= 0 {
 		reading = reading[:end]
 	}
@@ -269,12 +272,17 @@ func returnPath(h *handler, rd []string) string {
 		if !staysOnHost(h, reading) {
 			return "/"
 		}
+		// A browser resolves dot segments before anybody decodes, and counts
+		// empty segments. Where that makes a difference they are a trick too.
+		if dotSegment.MatchString(reading) && (i > 0 || strings.Contains(reading, "//")) {
+			return "/"
+		}
 		decoded, err := url.PathUnescape(reading)
 		if err != nil && i == 0 {
 			return "/"
 		}
 		if err != nil || decoded == reading {
-			return notURLBytes.ReplaceAllStringFunc(rd[0], url.PathEscape)
+			return target
 		}
 		reading = decoded
 	}
@@ -283,10 +291,7 @@ func returnPath(h *handler, rd []string) string {
 
 // staysOnHost reports whether p, taken as it stands, is a path that a browser
 // and a server both look for on this host, outside of what is not the app's.
-// Browsers take %2e for a dot, and for nothing else decode what they resolve
-// (URL, double-dot URL path segment).
 func staysOnHost(h *handler, p string) bool {
-	p = encodedDot.ReplaceAllString(p, ".")
 	if !strings.HasPrefix(p, "/") || strings.HasPrefix(p, "//") || strings.Contains(p, `\`) || control.MatchString(p) {
 		return false
 	}

@@ -132,10 +132,10 @@ func (s *Stand) start(ctx context.Context) error {
 	}
 	s.Authentik = authentik.New(s.config.TokenValidity, s.apps()...)
 	var err error
-	if s.outpost, err = s.Serve(s.Authentik.Outpost()); err != nil {
+	if s.outpost, err = s.serve(s.Authentik.Outpost()); err != nil {
 		return err
 	}
-	if s.idp, err = s.Serve(s.Authentik.IdentityProvider()); err != nil {
+	if s.idp, err = s.serve(s.Authentik.IdentityProvider()); err != nil {
 		return err
 	}
 	if s.roots, err = writeCertificate(s.config.Dir, "*"+domain); err != nil {
@@ -199,8 +199,8 @@ func Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	return d.DialContext(ctx, network, net.JoinHostPort("127.0.0.1", port))
 }
 
-// Serve serves h on a free port until Close and returns its URL.
-func (s *Stand) Serve(h http.Handler) (string, error) {
+// serve serves h on a free port until Close and returns its URL.
+func (s *Stand) serve(h http.Handler) (string, error) {
 	url, server, err := Serve(h)
 	if err == nil {
 		s.servers = append(s.servers, server)

@@ -373,7 +373,7 @@ func isPort(s string) bool {
 func parseIP(o *origin, literal string) {
 	addr, err := netip.ParseAddr(literal)
 	canonical := ""
-	if err == nil && addr.Zone() == "" && !addr.Is4In6() {
+	if err == nil && addr.Zone() == "" {
 		canonical = addr.String()
 		if addr.Is6() {
 			canonical = "[" + canonical + "]"

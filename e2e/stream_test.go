@@ -24,6 +24,16 @@ import (
 // forwardAuth, and through the plugin with and without CORS.
 var streamHosts = []string{bareHost, plainHost, appHost, corsHost}
 
+// streamClient returns a client that one of streamHosts lets in.
+func streamClient(t *testing.T, p protocol, host string) *client {
+	t.Helper()
+	c := newClient(t, p, host)
+	if host != bareHost {
+		c.enter(good)
+	}
+	return c
+}
+
 // TestStreamsReachTheClientAsSent sends one event at a time and the next only
 // when the client has read it: whatever holds an event back ends the test.
 func TestStreamsReachTheClientAsSent(t *testing.T) {
@@ -31,10 +41,7 @@ func TestStreamsReachTheClientAsSent(t *testing.T) {
 		for _, path := range []string{"/events", "/chunks"} {
 			for _, host := range streamHosts {
 				t.Run(host+path, func(t *testing.T) {
-					c := newClient(t, p, host)
-					if host != bareHost {
-						c.enter(good)
-					}
+					c := streamClient(t, p, host)
 					stream := app.stream(t.Name())
 					ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 					defer cancel()
@@ -76,10 +83,7 @@ func TestWebSocketEcho(t *testing.T) {
 	for _, p := range []protocol{overHTTP1, overTLS1} {
 		for _, host := range streamHosts {
 			t.Run(p.name+" "+host, func(t *testing.T) {
-				c := newClient(t, p, host)
-				if host != bareHost {
-					c.enter(good)
-				}
+				c := streamClient(t, p, host)
 				dialer := websocket.Dialer{NetDialContext: stand.Dial, TLSClientConfig: shared.TLS(), Jar: c.jar, HandshakeTimeout: 20 * time.Second}
 				header := http.Header{"Sec-Fetch-Mode": {"websocket"}, "Origin": {c.url("")}}
 				conn, _, err := dialer.DialContext(t.Context(), strings.Replace(c.url("/ws"), "http", "ws", 1), header)
@@ -107,10 +111,7 @@ func TestWebSocketEcho(t *testing.T) {
 func TestEarlyHintsAndTrailersPass(t *testing.T) {
 	forEachProtocol(t, func(t *testing.T, p protocol) {
 		for _, host := range streamHosts {
-			c := newClient(t, p, host)
-			if host != bareHost {
-				c.enter(good)
-			}
+			c := streamClient(t, p, host)
 			var hints []string
 			req := request(t, "GET", c.url("/hints"), "", append([]string{"Origin: " + listedOrigin}, fetch...)...)
 			req = req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{

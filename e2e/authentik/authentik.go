@@ -84,6 +84,8 @@ type session struct {
 	expires  time.Time // zero before the login
 }
 
+func (s session) loggedIn() bool { return !s.expires.IsZero() }
+
 // New returns a Server for apps whose proxy sessions live for tokenValidity.
 func New(tokenValidity time.Duration, apps ...App) *Server {
 	return &Server{
@@ -128,14 +130,14 @@ func (s *Server) ExpireSession(cookie string) bool {
 	defer s.mu.Unlock()
 	found, ok := s.sessions[cookie]
 	delete(s.sessions, cookie)
-	return ok && !found.expires.IsZero()
+	return ok && found.loggedIn()
 }
 
 // ExpireSessions ends every outpost session that has had its login.
 func (s *Server) ExpireSessions() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	maps.DeleteFunc(s.sessions, func(_ string, found *session) bool { return !found.expires.IsZero() })
+	maps.DeleteFunc(s.sessions, func(_ string, found *session) bool { return found.loggedIn() })
 }
 
 // ExpireSSO ends every session at the identity provider.
@@ -147,13 +149,15 @@ func (s *Server) ExpireSSO() {
 
 // CookieName returns the name of the app's session cookie.
 func (a App) CookieName() string {
-	sum := sha256.Sum256([]byte(a.clientID()))
-	return "authentik_proxy_" + hex.EncodeToString(sum[:])[:8]
+	return "authentik_proxy_" + digest(a.clientID())[:8]
 }
 
-func (a App) clientID() string {
-	sum := sha256.Sum256([]byte(a.ExternalHost))
-	return hex.EncodeToString(sum[:])[:40]
+func (a App) clientID() string { return digest(a.ExternalHost)[:40] }
+
+// digest returns an identifier that is the same for the same s.
+func digest(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:])
 }
 
 func (a App) host() string {
@@ -251,7 +255,7 @@ func (s *Server) forwardAuth(rw http.ResponseWriter, r *http.Request) {
 		s.callback(rw, r, app)
 		return
 	}
-	if _, current, ok := s.session(r, app); ok && !current.expires.IsZero() {
+	if _, current, ok := s.session(r, app); ok && current.loggedIn() {
 		s.identify(rw.Header(), app, current.expires)
 		rw.WriteHeader(http.StatusOK)
 		return
@@ -267,10 +271,10 @@ func (s *Server) forwardAuth(rw http.ResponseWriter, r *http.Request) {
 
 // identify sets the headers that tell the app who its user is.
 func (s *Server) identify(header http.Header, app App, expires time.Time) {
-	uid := sha256.Sum256([]byte(Username))
+	uid := digest(Username)
 	signed, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.RegisteredClaims{
 		Issuer:    app.AuthURL + "/application/o/app/",
-		Subject:   hex.EncodeToString(uid[:]),
+		Subject:   uid,
 		ExpiresAt: jwt.NewNumericDate(expires),
 	}).SignedString(s.secret)
 	if err != nil {
@@ -280,7 +284,7 @@ func (s *Server) identify(header http.Header, app App, expires time.Time) {
 	header.Set("X-authentik-groups", "users")
 	header.Set("X-authentik-email", Username+"@example.com")
 	header.Set("X-authentik-name", "Demo User")
-	header.Set("X-authentik-uid", hex.EncodeToString(uid[:]))
+	header.Set("X-authentik-uid", uid)
 	header.Set("X-authentik-jwt", signed)
 }
 
@@ -297,7 +301,7 @@ func (s *Server) session(r *http.Request, app App) (string, session, bool) {
 	if !ok || found.clientID != app.clientID() {
 		return "", session{}, false
 	}
-	if !found.expires.IsZero() && time.Now().After(found.expires) {
+	if found.loggedIn() && time.Now().After(found.expires) {
 		delete(s.sessions, cookie.Value)
 		return "", session{}, false
 	}

@@ -50,6 +50,11 @@ type Config struct {
 	// Default: /outpost.goauthentik.io/
 	AuthPaths []string
 
+	// ServiceWorker puts the refresh script in front of the app's service worker
+	// script: it renews the session and replays refused requests in the browser.
+	// What it may do there is listed in the README. Default: true
+	ServiceWorker bool
+
 	// AccessControlAllowOriginList lists the origins that may read responses:
 	// exact ones (https://example.com), https://*.example.com for one or more
 	// labels in front of example.com (never example.com itself), or * alone
@@ -87,9 +92,10 @@ type Config struct {
 // options into them.
 func CreateConfig() *Config {
 	return &Config{
-		RefreshPath: "/_reauth",
-		LoginURLs:   []string{"/outpost.goauthentik.io/start", "/application/o/authorize/"},
-		AuthPaths:   []string{"/outpost.goauthentik.io/"},
+		RefreshPath:   "/_reauth",
+		LoginURLs:     []string{"/outpost.goauthentik.io/start", "/application/o/authorize/"},
+		AuthPaths:     []string{"/outpost.goauthentik.io/"},
+		ServiceWorker: true,
 	}
 }
 
@@ -113,7 +119,7 @@ func New(_ context.Context, next http.Handler, config *Config, name string) (mid
 		return nil, found.err()
 	}
 
-	return &handler{
+	h := &handler{
 		next:          next,
 		name:          name,
 		refreshPath:   refreshPath,
@@ -122,7 +128,12 @@ func New(_ context.Context, next http.Handler, config *Config, name string) (mid
 		cors:          policy,
 		challenge:     "Reauth realm=" + quote(name) + ", uri=" + quote(refreshPath),
 		challengeBody: challengeBody(refreshPath),
-	}, nil
+	}
+	if config.ServiceWorker {
+		h.refreshScript = refreshScript(refreshPath, authPaths, false)
+		h.recoveryScript = refreshScript(refreshPath, authPaths, true)
+	}
+	return h, nil
 }
 
 // problems collects what is wrong with a configuration.
@@ -173,6 +184,10 @@ type handler struct {
 	cors          *corsPolicy // nil without a list of origins
 	challenge     string
 	challengeBody string
+	// refreshScript goes in front of the app's service worker script, and
+	// recoveryScript in its place. Both are empty if the option is off.
+	refreshScript  string
+	recoveryScript string
 
 	// misplaced tells that the warning about the plugin's place is out.
 	misplaced atomic.Bool
@@ -191,6 +206,8 @@ const (
 	kindAPI
 	// kindRefresh is a request for the refresh path.
 	kindRefresh
+	// kindScript is the browser's request for a service worker's script.
+	kindScript
 )
 
 // ServeHTTP answers what is the plugin's to answer and passes all else on,
@@ -240,6 +257,9 @@ func kindOf(h *handler, req *http.Request) kind {
 	if isNavigation(header) {
 		return kindNavigation
 	}
+	if h.refreshScript != "" && isWorkerScript(req) {
+		return kindScript
+	}
 	return kindAPI
 }
 
@@ -265,13 +285,21 @@ func serve(h *handler, k kind, rw http.ResponseWriter, req *http.Request) {
 	if k != kindNavigation {
 		w.preset = rw.Header().Clone()
 	}
+	if k == kindScript {
+		req = wholeScript(req)
+	}
 	if k == kindRefresh {
 		if req.Method != http.MethodGet && req.Method != http.MethodHead {
 			refuseMethod(w)
 			return
 		}
 		if isNavigation(req.Header) {
-			w.returnTo = returnPath(h, req.URL.Query()["rd"])
+			rd, given := req.URL.Query()["rd"]
+			if !given {
+				answerPage(w)
+				return
+			}
+			w.returnTo = returnPath(h, rd)
 		}
 	}
 	h.next.ServeHTTP(w, req)
@@ -349,6 +377,10 @@ const (
 	// outcomeRefreshed ends a visit to the refresh path that met no login. What
 	// else the auth server refuses shows again where the visit leads.
 	outcomeRefreshed
+	// outcomePrefix puts the refresh script in front of the app's worker script.
+	outcomePrefix
+	// outcomeRecovery puts the recovery script in place of a login redirect.
+	outcomeRecovery
 )
 
 // outcomeOf decides about an answer with this status and the headers in w.
@@ -361,6 +393,13 @@ func outcomeOf(w *responseWriter, status int) outcome {
 	case kindRefresh:
 		if status < 500 && !isLoginRedirect(w, status) {
 			return outcomeRefreshed
+		}
+	case kindScript:
+		if isLoginRedirect(w, status) {
+			return outcomeRecovery
+		}
+		if status == http.StatusOK && isPlainScript(w.Header()) {
+			return outcomePrefix
 		}
 	}
 	return outcomePass
@@ -385,6 +424,10 @@ func writeHeader(w *responseWriter, status int) {
 		answerChallenge(w)
 	case outcomeRefreshed:
 		answerRefreshed(w)
+	case outcomePrefix:
+		passScript(w)
+	case outcomeRecovery:
+		answerRecovery(w)
 	default:
 		pass(w, status)
 	}

@@ -1,6 +1,8 @@
 package reauth
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"net"
 	"net/http"
@@ -35,6 +37,27 @@ var navigationDests = map[string]bool{
 	"frame":       true,
 	"iframe":      true,
 	"object":      true,
+}
+
+// scriptTypes are the media types that a browser takes a worker's script in
+// (MIME Sniffing, JavaScript MIME type).
+var scriptTypes = map[string]bool{
+	"application/ecmascript":   true,
+	"application/javascript":   true,
+	"application/x-ecmascript": true,
+	"application/x-javascript": true,
+	"text/ecmascript":          true,
+	"text/javascript":          true,
+	"text/javascript1.0":       true,
+	"text/javascript1.1":       true,
+	"text/javascript1.2":       true,
+	"text/javascript1.3":       true,
+	"text/javascript1.4":       true,
+	"text/javascript1.5":       true,
+	"text/jscript":             true,
+	"text/livescript":          true,
+	"text/x-ecmascript":        true,
+	"text/x-javascript":        true,
 }
 
 // isNavigation reports whether a person navigates, rather than a script or a
@@ -220,6 +243,125 @@ func refuseMethod(w *responseWriter) {
 	_, _ = w.ResponseWriter.Write([]byte("The session is renewed with GET.\n"))
 }
 
+// isWorkerScript reports whether the browser asks for a service worker's script
+// (Service Workers, section 5.1.1, Service-Worker), which no worker answers.
+func isWorkerScript(req *http.Request) bool {
+	value := req.Header["Service-Worker"]
+	return len(value) == 1 && value[0] == "script" && req.Method == http.MethodGet
+}
+
+// wholeScript returns a request like req for the script as it is, all of it and
+// whatever the browser has: what it has may lack the refresh script.
+func wholeScript(req *http.Request) *http.Request {
+	whole := req.WithContext(req.Context())
+	whole.Header = req.Header.Clone()
+	for _, name := range []string{"If-Match", "If-Modified-Since", "If-None-Match", "If-Range", "If-Unmodified-Since", "Range"} {
+		whole.Header.Del(name)
+	}
+	whole.Header.Set("Accept-Encoding", "identity")
+	return whole
+}
+
+// isPlainScript reports whether a body with this header is JavaScript that text
+// can be put in front of.
+func isPlainScript(header http.Header) bool {
+	essence, _, _ := strings.Cut(header.Get("Content-Type"), ";")
+	encoding := header.Get("Content-Encoding")
+	return scriptTypes[strings.ToLower(strings.TrimSpace(essence))] && (encoding == "" || encoding == "identity")
+}
+
+// passScript sends the app's worker script on behind the refresh script.
+func passScript(w *responseWriter) {
+	header := w.Header()
+	script := w.h.refreshScript
+	if length, err := strconv.ParseInt(header.Get("Content-Length"), 10, 64); err == nil {
+		header.Set("Content-Length", strconv.FormatInt(length+int64(len(script)), 10))
+	}
+	// They tell about the app's script alone. Without them the browser compares
+	// bytes, which is how it finds an update in any case.
+	header.Del("ETag")
+	header.Del("Last-Modified")
+	header.Del("Accept-Ranges")
+	// A store that looks at the URL only would mix up what a page and what the
+	// browser is given for it.
+	header.Set("Cache-Control", "private, no-cache")
+	allowRenewal(header)
+	pass(w, http.StatusOK)
+	_, _ = w.Write([]byte(script))
+}
+
+// answerRecovery answers with the recovery script in place of a login redirect.
+func answerRecovery(w *responseWriter) {
+	header := replaceHeader(w)
+	header.Set("Content-Type", "text/javascript; charset=utf-8")
+	header.Set("Content-Length", strconv.Itoa(len(w.h.recoveryScript)))
+	header.Set("X-Content-Type-Options", "nosniff")
+	// The worker in charge may have a scope that the app allows by this header.
+	header.Set("Service-Worker-Allowed", "/")
+	allowRenewal(header)
+	w.ResponseWriter.WriteHeader(http.StatusOK)
+	_, _ = w.ResponseWriter.Write([]byte(w.h.recoveryScript))
+}
+
+// allowRenewal takes the embedder policy off a worker's script (HTML, section
+// 7.1.4): under it the worker may not follow the renewal's redirects, as the
+// auth server's answers do not opt in. The app's pages keep theirs.
+func allowRenewal(header http.Header) {
+	header.Del("Cross-Origin-Embedder-Policy")
+}
+
+// refreshScript returns the refresh script for these paths, or the recovery
+// script.
+func refreshScript(refreshPath string, authPaths []string, recovery bool) string {
+	// Strings and a bool always marshal, to what JavaScript reads as well.
+	settings, _ := json.Marshal([]any{refreshPath, authPaths, recovery})
+	arguments := strings.TrimSuffix(strings.TrimPrefix(string(settings), "["), "]")
+	return strings.TrimSuffix(workerScript, ";") + "(" + arguments + ");"
+}
+
+// page is what a visit to the refresh path shows that does not say where to go
+// from there: its script finds out and goes on. It is the same for everyone, so
+// it needs no session.
+const page = `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<meta name="color-scheme" content="light dark">
+<title>Session expired</title>
+<style>` + pageStyle + `</style>
+<h1>Your session has expired</h1>
+<p>You are taken to the login, and from there back to where you were.
+<p><a href="?rd=/">Log in and start at the home page</a> if nothing happens.
+<script>` + pageScript + `</script>
+</html>
+`
+
+const pageStyle = `body{font:1.1em/1.5 sans-serif;max-width:26em;margin:4em auto;padding:0 1em}`
+
+// pagePolicy lets the page do what it does and nothing else (CSP Level 3).
+var pagePolicy = "default-src 'none'; script-src " + sourceHash(pageScript) + "; style-src " + sourceHash(pageStyle) +
+	"; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+func sourceHash(source string) string {
+	sum := sha256.Sum256([]byte(source))
+	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+}
+
+// answerPage shows the page that finds the way back.
+func answerPage(w *responseWriter) {
+	header := replaceHeader(w)
+	header.Set("Content-Type", "text/html; charset=utf-8")
+	header.Set("Content-Length", strconv.Itoa(len(page)))
+	header.Set("Content-Security-Policy", pagePolicy)
+	header.Set("Referrer-Policy", "no-referrer")
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("X-Frame-Options", "DENY")
+	w.ResponseWriter.WriteHeader(http.StatusOK)
+	if w.method != http.MethodHead {
+		_, _ = w.ResponseWriter.Write([]byte(page))
+	}
+}
+
 // replaceHeader readies the header of an answer of the plugin's own: what
 // stood there before next was called, no-store, and CORS.
 func replaceHeader(w *responseWriter) http.Header {
@@ -323,7 +465,7 @@ func parseRefreshPath(found *problems, value string, authPaths []string) string 
 // parseAuthPaths checks AuthPaths and takes trailing slashes off.
 func parseAuthPaths(found *problems, list []string) []string {
 	const option = "authPaths"
-	var paths []string
+	paths := []string{}
 	for _, value := range entries(found, option, list) {
 		if reason := pathFault(value); reason != "" {
 			found.add(option, value, reason, `write a path prefix like "/outpost.goauthentik.io/"`)

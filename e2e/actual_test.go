@@ -15,7 +15,7 @@ import (
 // both with a client.
 func startActual(t *testing.T) (*stand.Stand, *stand.Actual, *client) {
 	t.Helper()
-	actual, err := stand.StartActual(t.Context(), t.TempDir())
+	actual, err := stand.StartActual(t.Context(), t.TempDir(), stand.CurrentClient)
 	if err != nil {
 		t.Fatal(err)
 	}

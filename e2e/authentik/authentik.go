@@ -147,6 +147,22 @@ func (s *Server) ExpireSSO() {
 	clear(s.sso)
 }
 
+// Expire ends every session of a kind: proxy, sso or both.
+func (s *Server) Expire(kind string) error {
+	switch kind {
+	case "proxy":
+		s.ExpireSessions()
+	case "sso":
+		s.ExpireSSO()
+	case "both":
+		s.ExpireSessions()
+		s.ExpireSSO()
+	default:
+		return fmt.Errorf("session %q is none of proxy, sso, both", kind)
+	}
+	return nil
+}
+
 // CookieName returns the name of the app's session cookie.
 func (a App) CookieName() string {
 	return "authentik_proxy_" + digest(a.clientID())[:8]
@@ -160,7 +176,8 @@ func digest(s string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-func (a App) host() string {
+// Host returns the host of the app, with a port that is not the default.
+func (a App) Host() string {
 	_, host, _ := strings.Cut(a.ExternalHost, "://")
 	return host
 }
@@ -242,8 +259,8 @@ func (s *Server) forwardAuth(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.mu.Lock()
-	s.asked[app.host()]++
-	behaviour := s.behaviour[app.host()]
+	s.asked[app.Host()]++
+	behaviour := s.behaviour[app.Host()]
 	s.mu.Unlock()
 	if behaviour.Status != 0 {
 		http.Error(rw, "something went wrong", behaviour.Status)
@@ -366,7 +383,7 @@ func (a App) returnURL(rd string) string {
 		return a.ExternalHost
 	case u.Host == "":
 		return a.ExternalHost + u.RequestURI()
-	case u.Host != a.host():
+	case u.Host != a.Host():
 		return a.ExternalHost
 	}
 	return u.String()
@@ -436,16 +453,8 @@ func (s *Server) IdentityProvider() http.Handler {
 
 // expire is the control endpoint.
 func (s *Server) expire(rw http.ResponseWriter, r *http.Request) {
-	switch r.FormValue("session") {
-	case "proxy":
-		s.ExpireSessions()
-	case "sso":
-		s.ExpireSSO()
-	case "both":
-		s.ExpireSessions()
-		s.ExpireSSO()
-	default:
-		http.Error(rw, "session is one of proxy, sso, both", http.StatusBadRequest)
+	if err := s.Expire(r.FormValue("session")); err != nil {
+		http.Error(rw, err.Error(), http.StatusBadRequest)
 		return
 	}
 	rw.WriteHeader(http.StatusNoContent)
@@ -481,7 +490,7 @@ func (s *Server) authorize(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.mu.Lock()
-	explicit := s.behaviour[app.host()].ExplicitConsent
+	explicit := s.behaviour[app.Host()].ExplicitConsent
 	s.mu.Unlock()
 	next := "?next=" + url.QueryEscape(r.URL.RequestURI())
 	switch {

@@ -9,7 +9,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -48,12 +47,12 @@ func run(ctx context.Context, port int, validity time.Duration) (err error) {
 	}
 
 	fmt.Println("starting Actual Budget")
-	actual, err := stand.StartActual(ctx, budget)
+	actual, err := stand.StartActual(ctx, budget, stand.CurrentClient)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, actual.Close()) }()
-	if err := setPassword(ctx, actual.URL); err != nil {
+	if err := actual.SetPassword(ctx, actualPassword); err != nil {
 		return err
 	}
 
@@ -115,23 +114,4 @@ func readKeys(r io.Reader, keys chan<- string) {
 	for lines := bufio.NewScanner(r); lines.Scan(); {
 		keys <- strings.TrimSpace(lines.Text())
 	}
-}
-
-// setPassword ends the first start of an Actual Budget server.
-func setPassword(ctx context.Context, url string) error {
-	body := strings.NewReader(`{"password":"` + actualPassword + `"}`)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/account/bootstrap", body)
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("setting Actual's password: %s", res.Status)
-	}
-	return nil
 }

@@ -1,7 +1,9 @@
 package stand
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
@@ -18,9 +20,18 @@ type Actual struct {
 	process *Process
 }
 
-// StartActual starts an Actual Budget server that keeps its files under dir,
-// and returns once it answers.
-func StartActual(ctx context.Context, dir string) (*Actual, error) {
+// The web clients of Actual Budget that a server can serve.
+const (
+	CurrentClient = "26.9.0"
+	OldClient     = "25.2.0"
+)
+
+// clients are the packages of the clients, by version.
+var clients = map[string]string{CurrentClient: "@actual-app/web", OldClient: "actual-web-25.2.0"}
+
+// StartActual starts an Actual Budget server that keeps its files under dir and
+// serves a client, and returns once it answers.
+func StartActual(ctx context.Context, dir, version string) (*Actual, error) {
 	script := filepath.Join(Root(), "node_modules", "@actual-app", "sync-server", "build", "bin", "actual-server.js")
 	if _, err := os.Stat(script); err != nil {
 		return nil, fmt.Errorf("Actual Budget is not installed: run make build: %w", err)
@@ -35,6 +46,7 @@ func StartActual(ctx context.Context, dir string) (*Actual, error) {
 		"ACTUAL_DATA_DIR="+dir,
 		"ACTUAL_PORT="+strconv.Itoa(port),
 		"ACTUAL_HOSTNAME=127.0.0.1",
+		"ACTUAL_WEB_ROOT="+filepath.Join(Root(), "node_modules", clients[version], "build"),
 	)
 	if err := listener.Close(); err != nil {
 		return nil, err
@@ -59,6 +71,28 @@ func StartActual(ctx context.Context, dir string) (*Actual, error) {
 		return nil, err
 	}
 	return a, nil
+}
+
+// SetPassword ends the first start of the server.
+func (a *Actual) SetPassword(ctx context.Context, password string) error {
+	body, err := json.Marshal(map[string]string{"password": password})
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.URL+"/account/bootstrap", bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("setting Actual's password: %s", res.Status)
+	}
+	return nil
 }
 
 // Ended is closed when the server has ended.

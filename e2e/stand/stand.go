@@ -32,9 +32,12 @@ const (
 	// Module is the plugin's.
 	Module = "github.com/traefik-reauth/reauth"
 
-	domain     = ".example.localhost"
-	authHost   = "auth" + domain
-	startLimit = 60 * time.Second
+	domain = ".example.localhost"
+	// foreignDomain is of another site than domain (HTML, section 7.1.1.1).
+	foreignDomain = ".example-auth.localhost"
+	authHost      = "auth"
+	nobody        = "nobody"
+	startLimit    = 60 * time.Second
 	// downAddress is where nobody listens: port 1 is no ephemeral port.
 	downAddress = "http://127.0.0.1:1"
 	// maxAuthBody is how many bytes the auth server's answer may have.
@@ -74,6 +77,10 @@ type Config struct {
 	Plugins map[string]map[string]any
 	// TokenValidity is how long a proxy session lives.
 	TokenValidity time.Duration
+	// ForeignAuth puts the auth server on another site than the apps.
+	ForeignAuth bool
+	// AccessLog makes Traefik note the requests that Requests returns.
+	AccessLog bool
 }
 
 // Stand is a running Traefik with what it needs.
@@ -81,6 +88,7 @@ type Stand struct {
 	Authentik *authentik.Server
 
 	config  Config
+	version int // of the dynamic configuration
 	traefik *Process
 	servers []*http.Server
 	outpost string         // URL
@@ -88,6 +96,7 @@ type Stand struct {
 	ports   map[string]int // by entry point
 	roots   *x509.CertPool
 	api     *http.Client
+	visitor *http.Client // of the entry points
 }
 
 // Root returns the folder of this module, wherever the caller runs.
@@ -141,13 +150,17 @@ func (s *Stand) start(ctx context.Context) error {
 	if s.roots, err = writeCertificate(s.config.Dir, "*"+domain); err != nil {
 		return err
 	}
+	s.visitor = &http.Client{
+		Timeout:   5 * time.Second,
+		Transport: &http.Transport{DialContext: Dial, TLSClientConfig: s.TLS(), DisableKeepAlives: true},
+	}
 	if err := LinkPlugin(s.config.Dir); err != nil {
 		return err
 	}
 	if err := s.writeYAML("traefik.yml", s.static()); err != nil {
 		return err
 	}
-	if err := s.Configure(s.config.Plugins); err != nil {
+	if err := s.writeDynamic(); err != nil {
 		return err
 	}
 	binary := filepath.Join(Root(), "bin", "traefik")
@@ -167,20 +180,29 @@ func (s *Stand) apps() []authentik.App {
 	var apps []authentik.App
 	for _, route := range s.config.Routes {
 		apps = append(apps,
-			authentik.App{ExternalHost: s.URL(route.Host), AuthURL: s.URL("auth")},
-			authentik.App{ExternalHost: s.SecureURL(route.Host), AuthURL: s.SecureURL("auth")})
+			authentik.App{ExternalHost: s.URL(route.Host), AuthURL: s.URL(authHost)},
+			authentik.App{ExternalHost: s.SecureURL(route.Host), AuthURL: s.SecureURL(authHost)})
 	}
 	return apps
 }
 
-// URL returns the URL of a host at the plain entry point, without a path.
+// URL returns the URL of a host at the plain entry point, without a path. The
+// auth server's host is auth.
 func (s *Stand) URL(host string) string {
-	return "http://" + host + domain + ":" + strconv.Itoa(s.ports["web"])
+	return "http://" + s.name(host) + ":" + strconv.Itoa(s.ports["web"])
 }
 
 // SecureURL returns the URL of a host at the TLS entry point, without a path.
 func (s *Stand) SecureURL(host string) string {
-	return "https://" + host + domain + ":" + strconv.Itoa(s.ports["websecure"])
+	return "https://" + s.name(host) + ":" + strconv.Itoa(s.ports["websecure"])
+}
+
+// name returns the full name of a host.
+func (s *Stand) name(host string) string {
+	if host == authHost && s.config.ForeignAuth {
+		return host + foreignDomain
+	}
+	return host + domain
 }
 
 // TLS returns a configuration that trusts the stand's certificate.
@@ -245,7 +267,7 @@ func (s *Stand) static() map[string]any {
 	address := func(entryPoint string) map[string]any {
 		return map[string]any{"address": "127.0.0.1:" + strconv.Itoa(s.ports[entryPoint])}
 	}
-	return map[string]any{
+	static := map[string]any{
 		"global":      map[string]any{"checkNewVersion": false, "sendAnonymousUsage": false},
 		"log":         map[string]any{"level": "DEBUG", "noColor": true},
 		"api":         map[string]any{"insecure": true, "dashboard": false},
@@ -259,11 +281,52 @@ func (s *Stand) static() map[string]any {
 			"localPlugins":         map[string]any{"reauth": map[string]any{"moduleName": Module}},
 		},
 	}
+	if s.config.AccessLog {
+		static["accessLog"] = map[string]any{
+			"filePath": s.accessLog(), "format": "json",
+			"fields": map[string]any{"headers": map[string]any{"names": map[string]any{serviceWorker: "keep"}}},
+		}
+	}
+	return static
 }
 
-// Configure writes the dynamic configuration with these options for the
-// plugin's middlewares. Traefik takes a change up while it runs.
-func (s *Stand) Configure(plugins map[string]map[string]any) error {
+// Configure changes routes and options of the plugin while Traefik runs, and
+// returns once that works with them. Hosts stay as they are.
+func (s *Stand) Configure(ctx context.Context, change func(*Config)) error {
+	change(&s.config)
+	s.version++
+	if err := s.writeDynamic(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	return await(ctx, s.traefik, func() error {
+		for _, url := range []string{s.URL(s.versionHost()), s.SecureURL(s.versionHost())} {
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+			if err != nil {
+				return err
+			}
+			res, err := s.visitor.Do(req)
+			if err != nil {
+				return err
+			}
+			if err := res.Body.Close(); err != nil {
+				return err
+			}
+			if res.StatusCode != http.StatusForbidden {
+				return fmt.Errorf("%s: %s", url, res.Status)
+			}
+		}
+		return nil
+	})
+}
+
+// versionHost returns a host that is there from this version of the dynamic
+// configuration on.
+func (s *Stand) versionHost() string { return "version-" + strconv.Itoa(s.version) }
+
+// writeDynamic writes the dynamic configuration.
+func (s *Stand) writeDynamic() error {
 	middlewares := map[string]any{
 		ForwardAuth: map[string]any{"forwardAuth": map[string]any{
 			"address":             s.outpost + "/outpost.goauthentik.io/auth/traefik",
@@ -271,8 +334,10 @@ func (s *Stand) Configure(plugins map[string]map[string]any) error {
 			"authResponseHeaders": []string{"X-authentik-username", "X-authentik-groups", "X-authentik-email", "X-authentik-name", "X-authentik-uid"},
 		}},
 		ForwardAuthDown: map[string]any{"forwardAuth": map[string]any{"address": downAddress, "maxResponseBodySize": maxAuthBody}},
+		// Answers 403, which nothing else here does.
+		nobody: map[string]any{"ipAllowList": map[string]any{"sourceRange": []string{"192.0.2.0/32"}}},
 	}
-	for name, options := range plugins {
+	for name, options := range s.config.Plugins {
 		middlewares[name] = map[string]any{"plugin": map[string]any{"reauth": options}}
 	}
 	router := func(rule, service string, middlewares []string) map[string]any {
@@ -285,10 +350,11 @@ func (s *Stand) Configure(plugins map[string]map[string]any) error {
 	outpost := router("PathPrefix(`/outpost.goauthentik.io/`)", "outpost", s.config.Outpost)
 	outpost["priority"] = 1000
 	routers := map[string]map[string]any{
-		"auth":    router("Host(`"+authHost+"`)", "auth", nil),
+		"auth":    router("Host(`"+s.name(authHost)+"`)", authHost, nil),
 		"outpost": outpost,
+		"version": router("Host(`"+s.name(s.versionHost())+"`)", authHost, []string{nobody}),
 	}
-	services := map[string]any{"auth": service(s.idp), "outpost": service(s.outpost)}
+	services := map[string]any{authHost: service(s.idp), "outpost": service(s.outpost)}
 	for _, route := range s.config.Routes {
 		routers[route.Host] = router("Host(`"+route.Host+domain+"`)", route.Host, route.Middlewares)
 		services[route.Host] = service(route.Upstream)
@@ -329,7 +395,7 @@ func (s *Stand) writeYAML(name string, content any) error {
 // awaitRoutes returns once Traefik has every router of the configuration, all
 // of them enabled.
 func (s *Stand) awaitRoutes(ctx context.Context) error {
-	want := 2 * (len(s.config.Routes) + 2)
+	want := 2 * (len(s.config.Routes) + 3)
 	return await(ctx, s.traefik, func() error {
 		var routers []struct {
 			Name, Provider, Status string

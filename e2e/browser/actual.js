@@ -1,0 +1,120 @@
+// Actual Budget, as a person uses it.
+import { launch, until } from './browser.js'
+
+const button = (...labels) => `::-p-xpath(//button[${labels.map((label) => `normalize-space()="${label}"`).join(' or ')}])`
+const label = (text) => `::-p-xpath(//*[normalize-space(text())="${text}"])`
+const inNew = (cell) => `[data-testid="new-transaction"] [data-testid="${cell}"]`
+
+// logIn fills in the login page of the auth server.
+export async function logIn(page, stand) {
+	await page.locator('[name=username]').fill(stand.username)
+	await page.locator('[name=password]').fill(stand.password)
+	await page.locator('button').click()
+}
+
+// signIn opens Actual in a new profile, through both of its logins.
+async function signIn(page, stand) {
+	await page.goto(stand.app)
+	await logIn(page, stand)
+	await page.locator('input[type=password]').fill(stand.actualPassword)
+	await page.keyboard.press('Enter')
+}
+
+// open starts a browser and makes a budget with one account in it, whose page
+// it shows.
+export async function open(t, stand, profile) {
+	const page = await launch(t, profile)
+	await signIn(page, stand)
+	await page.locator(button('Start budgeting', 'Start fresh')).click()
+	await page.locator(label('Add account')).click()
+	await page.locator(button('Create a local account', 'Create local account')).click()
+	await page.locator('input[name=name]').fill('Bank')
+	await page.locator('input[name=balance]').fill('1000')
+	await page.locator(button('Create')).click()
+	await page.waitForSelector('[data-testid="transaction-table"]')
+	await saved(page, stand)
+	return page
+}
+
+// typeTransaction types a payment into the account's page without adding it.
+export async function typeTransaction(page, notes, amount) {
+	if (!(await page.$('[data-testid="new-transaction"]'))) await page.locator(button('Add New', 'Add new')).click()
+	await page.locator(inNew('notes')).click()
+	await page.keyboard.type(notes)
+	await page.locator(inNew('debit')).click()
+	await page.keyboard.type(amount)
+}
+
+// submitTransaction adds the payment that was typed.
+export async function submitTransaction(page, notes) {
+	await page.locator(inNew('add-button')).click()
+	await page.waitForSelector(`::-p-xpath(//*[@data-testid="transaction-table"]//*[text()="${notes}"])`)
+}
+
+// typedNotes resolves to the notes of the payment that was typed.
+export const typedNotes = (page) => page.$eval(inNew('notes'), (cell) => cell.innerText)
+
+// addTransaction adds a payment on the account's page.
+export async function addTransaction(page, notes, amount) {
+	await typeTransaction(page, notes, amount)
+	await submitTransaction(page, notes)
+}
+
+// showBudget goes to the budget by the sidebar, as a person does.
+export async function showBudget(page) {
+	await page.locator(label('Budget')).click()
+	await page.waitForSelector('[data-testid="budget-table"]')
+}
+
+// showAccount goes to the account by the sidebar.
+export async function showAccount(page) {
+	await page.locator(label('Bank')).click()
+	await page.waitForSelector('[data-testid="transaction-table"]')
+}
+
+const firstBudget = '[data-testid="budget-table"] [data-testid="row"] [data-testid="budget"]'
+
+// setBudget changes the first amount of the budget.
+export async function setBudget(page, amount) {
+	await page.locator(firstBudget).click()
+	await page.keyboard.type(amount)
+	await page.keyboard.press('Enter')
+}
+
+// sync asks Actual to sync, as its button does.
+export const sync = (page) => page.evaluate(() => window.__actionsForMenu.sync())
+
+const isSync = (request) => request.RequestMethod === 'POST' && request.RequestPath === '/sync/sync'
+
+// syncs resolves to how many syncs have ended with a status.
+export const syncs = async (stand, status) =>
+	(await stand.requests()).filter((request) => isSync(request) && request.DownstreamStatus === status).length
+
+// saved syncs and resolves once the server has taken what there was.
+export async function saved(page, stand) {
+	const before = await syncs(stand, 200)
+	await sync(page)
+	await until('a sync that is served', async () => (await syncs(stand, 200)) > before)
+}
+
+// readBack opens the budget in a browser of its own and resolves to the notes
+// of its transactions and the first amount of the budget.
+export async function readBack(t, stand) {
+	// Actual serves 500 requests a minute, and two first loads are more. A server
+	// that has just started has not counted any.
+	await stand.configure({ AppDown: true })
+	await stand.configure({ AppDown: false })
+	const page = await launch(t)
+	await signIn(page, stand)
+	await page.locator(label('My Finances')).click()
+	await page.waitForSelector('[data-testid="budget-table"]')
+	await page.waitForSelector(firstBudget)
+	const budget = await page.$eval(firstBudget, (cell) => cell.innerText.trim())
+	await showAccount(page)
+	await page.waitForSelector('[data-testid="transaction-table"] [data-testid="notes"]')
+	const notes = await page.$$eval('[data-testid="transaction-table"] [data-testid="notes"]', (cells) =>
+		cells.map((cell) => cell.innerText.trim()).filter(Boolean),
+	)
+	await page.browser().close()
+	return { budget, notes: notes.sort() }
+}

@@ -1,0 +1,81 @@
+// Chromium with a fresh profile, and what the tests wait for.
+import { execFileSync } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import puppeteer from 'puppeteer-core'
+
+// How long anything may take, in milliseconds: a first load on a busy machine.
+const LIMIT = 30_000
+
+const chromium = execFileSync('/bin/sh', ['-c', 'command -v chromium'], { encoding: 'utf8' }).trim()
+
+const flags = [
+	'--disable-background-networking',
+	'--disable-component-update',
+	'--disable-gpu',
+	'--disable-quic',
+	'--disable-sync',
+	'--no-first-run',
+	...(process.getuid() === 0 ? ['--no-sandbox'] : []),
+]
+
+// newProfile resolves to a folder for a browser profile that ends with the test.
+export async function newProfile(t) {
+	const profile = await mkdtemp(join(tmpdir(), 'reauth-profile-'))
+	t.after(() => rm(profile, { recursive: true, force: true, maxRetries: 5 }))
+	return profile
+}
+
+// launch starts a browser that ends with the test t, on a new profile unless one
+// is given, and resolves to its first page.
+export async function launch(t, profile) {
+	const browser = await puppeteer.launch({
+		executablePath: chromium,
+		userDataDir: profile ?? (await newProfile(t)),
+		args: flags,
+		defaultViewport: { width: 1280, height: 800 },
+	})
+	t.after(() => browser.close())
+	const [page] = await browser.pages()
+	return prepare(page)
+}
+
+// newTab opens another page of the same profile, which is then in front.
+export async function newTab(page) {
+	return prepare(await page.browser().newPage())
+}
+
+function prepare(page) {
+	page.setDefaultTimeout(LIMIT)
+	// Where the page's own document went, in order.
+	page.visited = []
+	page.on('framenavigated', (frame) => {
+		if (frame === page.mainFrame()) page.visited.push(frame.url())
+	})
+	return page
+}
+
+// until resolves to what check returns once that is true.
+export async function until(what, check) {
+	const deadline = Date.now() + LIMIT
+	for (;;) {
+		const result = await check()
+		if (result) return result
+		if (Date.now() > deadline) throw new Error(`in vain for ${LIMIT / 1000} s: ${what}`)
+		await pause(20)
+	}
+}
+
+// controlled resolves once a service worker controls the page.
+export async function controlled(page) {
+	await page.waitForFunction(() => navigator.serviceWorker.controller?.state === 'activated')
+}
+
+// mark marks the page's document, isMarked tells whether it is still the same.
+export const mark = (page) =>
+	page.evaluate(() => {
+		document.documentElement.dataset.marked = 'yes'
+	})
+export const isMarked = (page) => page.evaluate(() => document.documentElement.dataset.marked === 'yes')

@@ -1,0 +1,234 @@
+// Command control runs a stand for the browser tests, which are not written in
+// Go. It reads one command per line from its standard input, as JSON, and
+// answers each with one line: {"result": ...} or {"error": "..."}. It ends with
+// its input, so it never outlives the test that started it.
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/traefik-reauth/reauth/e2e/authentik"
+	"github.com/traefik-reauth/reauth/e2e/stand"
+)
+
+const (
+	appHost        = "app"
+	actualPassword = "budget"
+	tokenValidity  = time.Hour
+)
+
+// settings is what the first command starts a stand with, and what configure
+// changes while it runs.
+type settings struct {
+	// Actual is the version of Actual's client; without one Upstream is the app.
+	Actual   string
+	Upstream string
+	// Plugin puts the middleware before forwardAuth, with these options.
+	Plugin  bool
+	Options map[string]any
+	// ForeignAuth puts the auth server on another site. It cannot be changed.
+	ForeignAuth bool
+	// AuthDown makes Traefik ask an auth server that is not there.
+	AuthDown bool
+	// AppDown ends Actual's server. Its files stay.
+	AppDown bool
+}
+
+// app returns the one route of the stand.
+func (s settings) route(upstream string) stand.Route {
+	forwardAuth := stand.ForwardAuth
+	if s.AuthDown {
+		forwardAuth = stand.ForwardAuthDown
+	}
+	middlewares := []string{forwardAuth}
+	if s.Plugin {
+		middlewares = []string{"reauth", forwardAuth}
+	}
+	return stand.Route{Host: appHost, Middlewares: middlewares, Upstream: upstream}
+}
+
+func (s settings) plugins() map[string]map[string]any {
+	return map[string]map[string]any{"reauth": s.Options}
+}
+
+// control is a running stand.
+type control struct {
+	dir     string
+	current settings
+	stand   *stand.Stand
+	actual  *stand.Actual // nil if it is down or the app is another
+}
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run() (err error) {
+	dir, err := os.MkdirTemp("", "reauth-control-")
+	if err != nil {
+		return err
+	}
+	c := &control{dir: dir}
+	defer func() { err = errors.Join(err, c.close(), os.RemoveAll(dir)) }()
+	answers := json.NewEncoder(os.Stdout)
+	lines := bufio.NewScanner(os.Stdin)
+	for lines.Scan() {
+		result, err := c.obey(lines.Bytes())
+		answer := map[string]any{"result": result}
+		if err != nil {
+			answer = map[string]any{"error": err.Error()}
+		}
+		if err := answers.Encode(answer); err != nil {
+			return err
+		}
+	}
+	return lines.Err()
+}
+
+// obey carries out one command, which is a name and what it is given.
+func (c *control) obey(line []byte) (any, error) {
+	var command struct {
+		Name string
+		With json.RawMessage
+	}
+	if err := json.Unmarshal(line, &command); err != nil {
+		return nil, err
+	}
+	ctx := context.Background()
+	switch command.Name {
+	case "start":
+		if err := json.Unmarshal(command.With, &c.current); err != nil {
+			return nil, err
+		}
+		return c.start(ctx)
+	case "configure":
+		changed := c.current
+		if err := json.Unmarshal(command.With, &changed); err != nil {
+			return nil, err
+		}
+		return nil, c.configure(ctx, changed)
+	case "expire":
+		return nil, c.expire(command.With)
+	case "behave":
+		var behaviour authentik.Behaviour
+		if err := json.Unmarshal(command.With, &behaviour); err != nil {
+			return nil, err
+		}
+		c.stand.Authentik.SetBehaviour(authentik.App{ExternalHost: c.stand.URL(appHost)}.Host(), behaviour)
+		return nil, nil
+	case "requests":
+		return c.stand.Requests()
+	case "logins":
+		return c.stand.Authentik.Logins(), nil
+	case "log":
+		return c.stand.Log(), nil
+	}
+	return nil, fmt.Errorf("no command %q", command.Name)
+}
+
+func (c *control) start(ctx context.Context) (any, error) {
+	upstream, err := c.startApp(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if c.actual != nil {
+		if err := c.actual.SetPassword(ctx, actualPassword); err != nil {
+			return nil, err
+		}
+	}
+	c.stand, err = stand.Start(ctx, stand.Config{
+		Dir:           c.dir,
+		Routes:        []stand.Route{c.current.route(upstream)},
+		Plugins:       c.current.plugins(),
+		TokenValidity: tokenValidity,
+		ForeignAuth:   c.current.ForeignAuth,
+		AccessLog:     true,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return map[string]string{
+		"app":            c.stand.URL(appHost),
+		"auth":           c.stand.URL("auth"),
+		"cookie":         authentik.App{ExternalHost: c.stand.URL(appHost)}.CookieName(),
+		"username":       authentik.Username,
+		"password":       authentik.Password,
+		"actualPassword": actualPassword,
+	}, nil
+}
+
+// startApp starts Actual, if that is the app, and returns the app's URL.
+func (c *control) startApp(ctx context.Context) (string, error) {
+	if c.current.Actual == "" {
+		return c.current.Upstream, nil
+	}
+	files := filepath.Join(c.dir, "actual")
+	if err := os.MkdirAll(files, 0o755); err != nil {
+		return "", err
+	}
+	var err error
+	if c.actual, err = stand.StartActual(ctx, files, c.current.Actual); err != nil {
+		return "", err
+	}
+	return c.actual.URL, nil
+}
+
+// configure brings the stand from its current settings to changed ones.
+func (c *control) configure(ctx context.Context, changed settings) error {
+	before := c.current
+	c.current = changed
+	upstream := changed.Upstream
+	if c.actual != nil {
+		upstream = c.actual.URL
+	}
+	if changed.Actual != before.Actual || changed.AppDown != before.AppDown {
+		if err := c.stopApp(); err != nil {
+			return err
+		}
+		if !changed.AppDown {
+			var err error
+			if upstream, err = c.startApp(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return c.stand.Configure(ctx, func(config *stand.Config) {
+		config.Routes = []stand.Route{changed.route(upstream)}
+		config.Plugins = changed.plugins()
+	})
+}
+
+func (c *control) expire(with json.RawMessage) error {
+	var session string
+	if err := json.Unmarshal(with, &session); err != nil {
+		return err
+	}
+	return c.stand.Authentik.Expire(session)
+}
+
+func (c *control) stopApp() error {
+	if c.actual == nil {
+		return nil
+	}
+	actual := c.actual
+	c.actual = nil
+	return actual.Close()
+}
+
+func (c *control) close() error {
+	var err error
+	if c.stand != nil {
+		err = c.stand.Close()
+	}
+	return errors.Join(err, c.stopApp())
+}

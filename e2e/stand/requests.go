@@ -1,0 +1,46 @@
+package stand
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// serviceWorker is the header that marks the request for a worker's script.
+const serviceWorker = "Service-Worker"
+
+// Request is a request that Traefik has answered.
+type Request struct {
+	Host   string    `json:"RequestHost"`
+	Method string    `json:"RequestMethod"`
+	Path   string    `json:"RequestPath"` // with the query
+	Status int       `json:"DownstreamStatus"`
+	Start  time.Time `json:"StartUTC"`
+	// Duration runs until the end of the answer.
+	Duration time.Duration
+	// ServiceWorker is script for the script of a service worker.
+	ServiceWorker string `json:"request_Service-Worker"`
+}
+
+func (s *Stand) accessLog() string { return filepath.Join(s.config.Dir, "access.log") }
+
+// Requests returns the requests that Traefik has answered so far, in the order
+// of their ends. Config.AccessLog has to be set.
+func (s *Stand) Requests() ([]Request, error) {
+	text, err := os.ReadFile(s.accessLog())
+	if err != nil {
+		return nil, err
+	}
+	var requests []Request
+	decoder := json.NewDecoder(strings.NewReader(string(text[:strings.LastIndex(string(text), "\n")+1])))
+	for decoder.More() {
+		var request Request
+		if err := decoder.Decode(&request); err != nil {
+			return nil, err
+		}
+		requests = append(requests, request)
+	}
+	return requests, nil
+}

@@ -7,6 +7,11 @@
 // prefixes of the auth server's, without trailing slashes. It is an expression,
 // so that the plugin can add the arguments.
 ;((refreshPath, authPaths, recovering) => {
+	// Browsers get a module worker's script without cookies: the auth server
+	// refuses that whether or not the session is good, and there is nothing to
+	// recover. The registration fails, as it does without the plugin.
+	if (recovering && this === undefined) throw new Error('A module worker cannot be had behind a login proxy.')
+
 	// How long nobody is sent to the login after somebody was, in milliseconds.
 	// Who comes back without having logged in wants to work offline.
 	const TRIP_PAUSE = 5 * 60 * 1000
@@ -58,50 +63,55 @@
 	// a replay the caller gets the 401.
 	const settle = async (answer, replay, seen) => {
 		const response = await answer
-		if (!isRefused(response)) {
-			answered(response.url)
-			return response
-		}
+		if (!isRefused(response)) return response
 		// A renewal that ended after the request had left serves it too.
 		const late = seen !== renewals
 		if (!late && !(await renew())) return response
 		if (!replay) return response
-		const next = late && replay.clone()
-		if (late) return settle(fetch(replay), next, renewals)
+		if (late) {
+			const next = replay.clone()
+			return settle(fetch(replay), next, renewals)
+		}
 		// A body that cannot be sent again is not.
 		const again = await fetch(replay).catch(() => response)
-		if (isRefused(again)) await logIn(response.url)
+		if (isRefused(again)) await logIn(pathOf(response))
 		else await endTrip()
 		return again
 	}
 
-	// The last trip to the login: when it started, and which URL was refused.
+	const pathOf = (response) => new URL(response.url).pathname
+
+	// The last trip to the login: when it started, and which path was refused.
 	let trip = recall(TRIP)
 	let leaving
-
-	// answered takes note that url is served. If it was refused before the last
-	// trip, that has brought a good session, and the next one need not wait.
-	const answered = async (url) => {
-		const last = await trip
-		if (last?.url === url) await endTrip()
-	}
 
 	const endTrip = () => {
 		trip = undefined
 		return forget(TRIP)
 	}
 
+	// served takes note that the server has answered. A path that it refused
+	// before the last trip tells that the session is good: the next trip need not
+	// wait.
+	const served = async (response) => {
+		// The app's own script may be had again, perhaps.
+		if (recovering) registration.update().catch(() => {})
+		const last = await trip
+		if (last && response.url && last.path === pathOf(response)) await endTrip()
+	}
+
 	// logIn sends the tab that the person looks at to the login and back. Tabs in
 	// the background stay: their calls succeed once one tab is back.
-	const logIn = (url) => {
+	const logIn = (path) => {
 		leaving ??= (async () => {
 			const tabs = await clients.matchAll({ type: 'window' })
 			// The tab that had the focus last comes first.
 			const tab = tabs.find((client) => client.visibilityState === 'visible' && client.frameType !== 'nested')
 			const last = await trip
 			if (!tab || (last && Date.now() - last.time < TRIP_PAUSE)) return
-			trip = Promise.resolve({ time: Date.now(), url })
-			await remember(TRIP, await trip)
+			const next = { time: Date.now(), path }
+			trip = next
+			await remember(TRIP, next)
 			// While a worker activates, the visit waits for it: it is not awaited.
 			tab.navigate(refreshPath).catch(() => {})
 		})().finally(() => {
@@ -139,7 +149,9 @@
 		// Nothing but the browser's own code may fetch these.
 		if (request.cache === 'only-if-cached') return
 		const replay = request.clone()
-		respond(event, fetch(request), replay, renewals)
+		const answer = fetch(request)
+		answer.then((response) => isRefused(response) || served(response)).catch(() => {})
+		respond(event, answer, replay, renewals)
 	}
 
 	const keepLast = () => {
@@ -177,10 +189,8 @@
 	const activate = async () => {
 		await clients.claim()
 		if (recovering) {
-			// The app has no worker now. It gets one at its next load, which comes
-			// at once for the tab that is sent to the login.
-			await registration.unregister()
-			await logIn(location.href)
+			// The app works without a worker of its own until the session is good.
+			await logIn(location.pathname)
 		} else {
 			await remember(INSTALLED, true)
 			// The script came with a good session.

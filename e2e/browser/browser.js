@@ -68,9 +68,13 @@ export async function until(what, check) {
 	}
 }
 
-// controlled resolves once a service worker controls the page.
-export async function controlled(page) {
-	await page.waitForFunction(() => navigator.serviceWorker.controller?.state === 'activated')
+// covered resolves once a worker with the refresh script controls the page.
+export async function covered(page) {
+	await page.waitForFunction(async () => {
+		if (navigator.serviceWorker.controller?.state !== 'activated') return false
+		const cache = await caches.open('reauth')
+		return (await cache.keys()).some(({ url }) => url.includes('/_reauth?installed='))
+	})
 }
 
 // mark marks the page's document, isMarked tells whether it is still the same.

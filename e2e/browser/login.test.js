@@ -2,14 +2,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { addTransaction, logIn, open, readBack, saved, showBudget, setBudget, sync, syncs, typeTransaction } from './actual.js'
-import { controlled, until } from './browser.js'
+import { covered, until } from './browser.js'
 import { Stand } from './stand.js'
 
 for (const client of ['26.9.0', '25.2.0']) {
 	test(`${client}: one login leads back to the same page with every edit`, async (t) => {
 		const stand = await Stand.start(t, { Actual: client, Plugin: true })
 		const page = await open(t, stand)
-		await controlled(page)
+		await covered(page)
 		await addTransaction(page, 'before', '1.00')
 		await saved(page, stand)
 		const place = `${page.url()}?a=1&b=%2F#here`

@@ -2,14 +2,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { addTransaction, open, readBack, saved, setBudget, showAccount, showBudget, sync, submitTransaction, syncs, typedNotes, typeTransaction } from './actual.js'
-import { controlled, isMarked, mark, until } from './browser.js'
+import { covered, isMarked, mark, until } from './browser.js'
 import { Stand } from './stand.js'
 
 for (const client of ['26.9.0', '25.2.0']) {
 	test(`${client}: a refused sync is replayed and nothing is noticed`, async (t) => {
 		const stand = await Stand.start(t, { Actual: client, Plugin: true })
 		const page = await open(t, stand)
-		await controlled(page)
+		await covered(page)
 		await addTransaction(page, 'before', '1.00')
 		await saved(page, stand)
 

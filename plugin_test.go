@@ -88,6 +88,10 @@ const (
 	acceptWeb = "Accept: text/html,application/xhtml+xml,*/*;q=0.8"
 )
 
+// asWorker are the headers with which a browser asks for a service worker's
+// script.
+var asWorker = []string{"Sec-Fetch-Mode: same-origin", "Sec-Fetch-Dest: serviceworker", "Service-Worker: script"}
+
 type wantOutcome string
 
 const (
@@ -110,7 +114,13 @@ func TestWhichRequestsAreChallenged(t *testing.T) {
 		{"fetch", "GET", "/", []string{scripted, "Sec-Fetch-Dest: empty"}, challenged},
 		{"fetch that accepts html", "GET", "/", []string{"Sec-Fetch-Mode: same-origin", acceptWeb}, challenged},
 		{"image", "GET", "/a.png", []string{"Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: image"}, challenged},
-		{"worker script", "GET", "/sw.js", []string{"Sec-Fetch-Mode: same-origin", "Sec-Fetch-Dest: serviceworker", "Service-Worker: script"}, challenged},
+		{"worker script with HEAD", "HEAD", "/sw.js", asWorker, challenged},
+		{"worker script with POST", "POST", "/sw.js", asWorker, challenged},
+		{"script of another kind of worker", "GET", "/w.js", []string{"Sec-Fetch-Mode: same-origin", "Sec-Fetch-Dest: worker"}, challenged},
+		{"worker script by another value", "GET", "/sw.js", []string{scripted, "Service-Worker: Script"}, challenged},
+		{"worker script twice", "GET", "/sw.js", []string{scripted, "Service-Worker: script", "Service-Worker: script"}, challenged},
+		{"navigation to a worker script", "GET", "/sw.js", []string{navigate, "Service-Worker: script"}, untouched},
+		{"worker script of the auth server's", "GET", "/outpost.goauthentik.io/sw.js", asWorker, untouched},
 		{"websocket", "GET", "/ws", []string{"Sec-Fetch-Mode: websocket", acceptAll}, untouched},
 		{"upgrade", "GET", "/ws", []string{"Connection: Upgrade", "Upgrade: websocket"}, untouched},
 		{"auth server's path", "GET", "/outpost.goauthentik.io/auth", []string{scripted}, untouched},
@@ -194,6 +204,27 @@ func TestWhichAnswersAreChallenged(t *testing.T) {
 				t.Errorf("got %s, want %s", got, tt.want)
 			}
 		})
+	}
+}
+
+// What a worker script is answered with where the option is on has tests of its
+// own.
+func TestWithoutServiceWorkerItsScriptIsChallenged(t *testing.T) {
+	off := func(c *Config) { c.ServiceWorker = false }
+	conditional := append([]string{"If-None-Match: \"1\"", "Accept-Encoding: gzip"}, asWorker...)
+	res := serveOnce(newHandler(t, expired, off), request("GET", "/sw.js", conditional...))
+	if got := bodyOf(res); res.StatusCode != 401 || got != challengeJSON {
+		t.Errorf("expired: status %d, body %.60s", res.StatusCode, got)
+	}
+	app := http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
+		if req.Header.Get("If-None-Match") != `"1"` || req.Header.Get("Accept-Encoding") != "gzip" {
+			t.Errorf("the app sees %v", req.Header)
+		}
+		answering(200, "Content-Type: text/javascript", "Etag: \"2\"").ServeHTTP(rw, req)
+	})
+	res = serveOnce(newHandler(t, app, off), request("GET", "/sw.js", conditional...))
+	if got := bodyOf(res); got != "from behind" || res.Header.Get("Etag") != `"2"` {
+		t.Errorf("good session: body %.60s with %v", got, res.Header)
 	}
 }
 

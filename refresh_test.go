@@ -3,6 +3,8 @@ package reauth
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"io"
 	"net"
 	"net/http"
@@ -152,7 +154,7 @@ func TestReplacedAnswerHasNoTrailers(t *testing.T) {
 }
 
 func TestRefreshPath(t *testing.T) {
-	page := []string{navigate, toDoc}
+	visit := []string{navigate, toDoc}
 	passedLogin := http.Header{"Location": {authorizeURL}, "Set-Cookie": {"s=1"}}
 	login := answering(302, "Location: "+authorizeURL, "Set-Cookie: s=1")
 	app := answering(200, "Set-Cookie: app=1", "Content-Type: text/html", "Etag: \"1\"")
@@ -170,23 +172,24 @@ func TestRefreshPath(t *testing.T) {
 		want    http.Header
 		body    string
 	}{
-		{"visit", app, "GET", "/_reauth?rd=%2Fbudget%3Fa%3D1%23b", page, 303, back("/budget?a=1#b"), ""},
+		{"visit", app, "GET", "/_reauth?rd=%2Fbudget%3Fa%3D1%23b", visit, 303, back("/budget?a=1#b"), ""},
 		{"visit by a browser without fetch metadata", app, "GET", "/_reauth?rd=%2Fbudget", []string{acceptWeb}, 303, back("/budget"), ""},
-		{"visit without rd", app, "GET", "/_reauth", page, 303, back("/"), ""},
-		{"visit with a bad rd", app, "GET", "/_reauth?rd=https%3A%2F%2Fevil.example", page, 303, back("/"), ""},
-		{"visit with two rd", app, "GET", "/_reauth?rd=%2Fa&rd=%2Fb", page, 303, back("/"), ""},
-		{"HEAD", app, "HEAD", "/_reauth?rd=%2Fa", page, 303, back("/a"), ""},
+		{"visit with an empty rd", app, "GET", "/_reauth?rd=", visit, 303, back("/"), ""},
+		{"visit with an rd that has no value", app, "GET", "/_reauth?rd", visit, 303, back("/"), ""},
+		{"visit with a bad rd", app, "GET", "/_reauth?rd=https%3A%2F%2Fevil.example", visit, 303, back("/"), ""},
+		{"visit with two rd", app, "GET", "/_reauth?rd=%2Fa&rd=%2Fb", visit, 303, back("/"), ""},
+		{"HEAD", app, "HEAD", "/_reauth?rd=%2Fa", visit, 303, back("/a"), ""},
 		{"fetch", app, "GET", "/_reauth", []string{scripted}, 204, noStore, ""},
 		{"fetch with rd", app, "GET", "/_reauth?rd=%2Fa", []string{scripted}, 204, noStore, ""},
 		{"fetch without CORS", app, "GET", "/_reauth", []string{"Sec-Fetch-Mode: no-cors"}, 204, noStore, ""},
 		{"the app knows no such path, fetch", answering(404), "GET", "/_reauth", []string{scripted}, 204, noStore, ""},
-		{"the auth server denies, which shows at rd", answering(403), "GET", "/_reauth?rd=%2Fa", page, 303, back("/a"), ""},
-		{"the app knows no such path", answering(404), "GET", "/_reauth?rd=%2Fa", page, 303, back("/a"), ""},
-		{"the app's own login", answering(302, "Location: /login"), "GET", "/_reauth?rd=%2Fa", page, 303, back("/a"), ""},
-		{"visit, expired", login, "GET", "/_reauth?rd=%2Fa", page, 302, passedLogin, "from behind"},
+		{"the auth server denies, which shows at rd", answering(403), "GET", "/_reauth?rd=%2Fa", visit, 303, back("/a"), ""},
+		{"the app knows no such path", answering(404), "GET", "/_reauth?rd=%2Fa", visit, 303, back("/a"), ""},
+		{"the app's own login", answering(302, "Location: /login"), "GET", "/_reauth?rd=%2Fa", visit, 303, back("/a"), ""},
+		{"visit, expired", login, "GET", "/_reauth?rd=%2Fa", visit, 302, passedLogin, "from behind"},
 		{"fetch, expired", login, "GET", "/_reauth", []string{scripted}, 302, passedLogin, "from behind"},
-		{"auth server down", answering(500), "GET", "/_reauth?rd=%2Fa", page, 500, http.Header{}, "from behind"},
-		{"POST", app, "POST", "/_reauth?rd=%2Fa", page, 405, http.Header{
+		{"auth server down", answering(500), "GET", "/_reauth?rd=%2Fa", visit, 500, http.Header{}, "from behind"},
+		{"POST", app, "POST", "/_reauth?rd=%2Fa", visit, 405, http.Header{
 			"Allow": {"GET, HEAD"}, "Cache-Control": {"no-store"}, "Content-Type": {"text/plain; charset=utf-8"},
 		}, "The session is renewed with GET.\n"},
 		{"OPTIONS that is no preflight", app, "OPTIONS", "/_reauth", nil, 405, http.Header{
@@ -204,6 +207,388 @@ func TestRefreshPath(t *testing.T) {
 				t.Errorf("headers\n got %v\nwant %v", res.Header, tt.want)
 			}
 		})
+	}
+}
+
+// scriptWith returns the refresh script with these arguments.
+func scriptWith(arguments string) string {
+	return strings.TrimSuffix(workerScript, ";") + "(" + arguments + ");"
+}
+
+const (
+	refreshArguments  = `"/_reauth",["/outpost.goauthentik.io"],false`
+	recoveryArguments = `"/_reauth",["/outpost.goauthentik.io"],true`
+)
+
+func TestRefreshScriptGoesInFront(t *testing.T) {
+	script := scriptWith(refreshArguments)
+	js := http.Header{"Content-Type": {"text/javascript"}, "Cache-Control": {"private, no-cache"}}
+	with := func(more http.Header) http.Header {
+		all := js.Clone()
+		for name, values := range more {
+			all[name] = values
+		}
+		return all
+	}
+	tests := []struct {
+		name    string
+		change  func(*Config)
+		answer  []string
+		request []string
+		want    http.Header
+	}{
+		{"bare", nil, []string{"Content-Type: text/javascript"}, nil, js},
+		{"with all that a server sends", nil, []string{
+			"Content-Type: text/javascript",
+			"Content-Length: 11",
+			"Etag: \"1\"",
+			"Last-Modified: Thu, 01 Jan 2026 00:00:00 GMT",
+			"Accept-Ranges: bytes",
+			"Cache-Control: public, max-age=31536000, immutable",
+			"Cross-Origin-Embedder-Policy: require-corp",
+			"Cross-Origin-Opener-Policy: same-origin",
+			"Service-Worker-Allowed: /app",
+			"Set-Cookie: s=1",
+			"X-App: 1",
+		}, nil, with(http.Header{
+			"Content-Length":             {strconv.Itoa(len(script) + 11)},
+			"Cross-Origin-Opener-Policy": {"same-origin"},
+			"Service-Worker-Allowed":     {"/app"},
+			"Set-Cookie":                 {"s=1"},
+			"X-App":                      {"1"},
+		})},
+		{"with parameters", nil, []string{"Content-Type: Application/JavaScript ; charset=utf-8"}, nil, with(http.Header{
+			"Content-Type": {"Application/JavaScript ; charset=utf-8"},
+		})},
+		{"old type", nil, []string{"Content-Type: application/x-javascript"}, nil, with(http.Header{
+			"Content-Type": {"application/x-javascript"},
+		})},
+		{"encoding that is none", nil, []string{"Content-Type: text/javascript", "Content-Encoding: identity"}, nil, with(http.Header{
+			"Content-Encoding": {"identity"},
+		})},
+		{"no origin", withOrigins, []string{"Content-Type: text/javascript", "Vary: Cookie"}, nil, with(http.Header{
+			"Vary": {"Cookie", "Origin"},
+		})},
+		{"listed origin", withOrigins, []string{"Content-Type: text/javascript"}, []string{"Origin: " + listedOrigin}, with(http.Header{
+			"Vary":                        {"Origin"},
+			"Access-Control-Allow-Origin": {listedOrigin},
+		})},
+	}
+	for _, tt := range tests {
+		tt := tt
+		t.Run(tt.name, func(t *testing.T) {
+			res := serveOnce(newHandler(t, answering(200, tt.answer...), tt.change),
+				request("GET", "/sw.js", append(tt.request, asWorker...)...))
+			if res.StatusCode != 200 {
+				t.Errorf("status %d", res.StatusCode)
+			}
+			if !reflect.DeepEqual(res.Header, tt.want) {
+				t.Errorf("headers\n got %v\nwant %v", res.Header, tt.want)
+			}
+			if got := bodyOf(res); got != script+"from behind" {
+				t.Errorf("body %q", got)
+			}
+		})
+	}
+}
+
+func TestOtherAnswersToScriptRequestsPass(t *testing.T) {
+	js := "Content-Type: text/javascript"
+	tests := []struct {
+		name    string
+		status  int
+		headers []string
+	}{
+		{"page", 200, []string{"Content-Type: text/html"}},
+		{"no type", 200, nil},
+		{"JSON", 200, []string{"Content-Type: application/json"}},
+		{"type that only starts like one", 200, []string{"Content-Type: text/javascripts"}},
+		{"compressed", 200, []string{js, "Content-Encoding: gzip"}},
+		{"part", 206, []string{js, "Content-Range: bytes 0-10/20"}},
+		{"no content", 204, []string{js}},
+		{"moved", 302, []string{js, "Location: /other/sw.js"}},
+		{"the app's own OpenID login", 302, []string{js, "Location: " + openIDURL}},
+		{"not modified", 304, []string{js}},
+		{"forbidden", 403, []string{js}},
+		{"missing", 404, []string{js}},
+		{"failed", 500, []string{js, "Location: " + authorizeURL}},
+	}
+	for _, tt := range tests {
+		tt := tt
+		t.Run(tt.name, func(t *testing.T) {
+			headers := append([]string{"Etag: \"1\"", "Last-Modified: Thu, 01 Jan 2026 00:00:00 GMT", "Accept-Ranges: bytes",
+				"Cache-Control: max-age=60", "Content-Length: 11", "Cross-Origin-Embedder-Policy: require-corp"}, tt.headers...)
+			app := answering(tt.status, headers...)
+			want := serveOnce(app, request("GET", "/sw.js"))
+			res := serveOnce(newHandler(t, app, nil), request("GET", "/sw.js", asWorker...))
+			if res.StatusCode != tt.status || !reflect.DeepEqual(res.Header, want.Header) {
+				t.Errorf("got %d with\n     %v\nwant %v", res.StatusCode, res.Header, want.Header)
+			}
+			if got := bodyOf(res); got != "from behind" {
+				t.Errorf("body %q", got)
+			}
+		})
+	}
+}
+
+func TestRecoveryScript(t *testing.T) {
+	plain := http.Header{
+		"Cache-Control":          {"no-store"},
+		"Content-Type":           {"text/javascript; charset=utf-8"},
+		"Content-Length":         {strconv.Itoa(len(scriptWith(recoveryArguments)))},
+		"Service-Worker-Allowed": {"/"},
+		"X-Content-Type-Options": {"nosniff"},
+	}
+	withList := plain.Clone()
+	withList["Vary"] = []string{"Origin"}
+	withList["Access-Control-Allow-Origin"] = []string{listedOrigin}
+	tests := []struct {
+		name   string
+		next   http.Handler
+		change func(*Config)
+		want   http.Header
+	}{
+		{"login of the identity provider", expired, nil, plain},
+		{"start of the outpost", answering(307, "Location: "+startURL, "Cross-Origin-Embedder-Policy: require-corp"), nil, plain},
+		{"listed origin", expired, withOrigins, withList},
+	}
+	for _, tt := range tests {
+		tt := tt
+		t.Run(tt.name, func(t *testing.T) {
+			rec := httptest.NewRecorder()
+			// A middleware in front may set one for everything.
+			rec.Header().Set("Cross-Origin-Embedder-Policy", "require-corp")
+			newHandler(t, tt.next, tt.change).ServeHTTP(rec, request("GET", "/sw.js", append([]string{"Origin: " + listedOrigin}, asWorker...)...))
+			res := rec.Result()
+			if res.StatusCode != 200 || !reflect.DeepEqual(res.Header, tt.want) {
+				t.Errorf("got %d with\n     %v\nwant %v", res.StatusCode, res.Header, tt.want)
+			}
+			if got := bodyOf(res); got != scriptWith(recoveryArguments) {
+				t.Errorf("body %q", got)
+			}
+		})
+	}
+}
+
+func TestScriptIsAskedForWhole(t *testing.T) {
+	kept := []string{"Cookie: s=1", "Cache-Control: max-age=0", "X-Forwarded-Proto: https"}
+	dropped := []string{"Accept-Encoding: gzip, br", "If-Match: \"1\"", "If-None-Match: \"1\"", "If-Range: \"1\"", "Range: bytes=0-1",
+		"If-Modified-Since: Thu, 01 Jan 2026 00:00:00 GMT", "If-Unmodified-Since: Thu, 01 Jan 2026 00:00:00 GMT"}
+	req := request("GET", "/sw.js?v=1", append(append(kept, dropped...), asWorker...)...)
+	before := req.Header.Clone()
+	want := request("GET", "/", append(append(kept, "Accept-Encoding: identity"), asWorker...)...).Header
+	called := false
+	serveOnce(newHandler(t, http.HandlerFunc(func(_ http.ResponseWriter, got *http.Request) {
+		called = true
+		if !reflect.DeepEqual(got.Header, want) {
+			t.Errorf("headers\n got %v\nwant %v", got.Header, want)
+		}
+		if got.Method != "GET" || got.URL.String() != req.URL.String() || got.Host != req.Host {
+			t.Errorf("the app sees %s %s", got.Method, got.URL)
+		}
+	}), nil), req)
+	if !called {
+		t.Error("the app was not asked")
+	}
+	if !reflect.DeepEqual(req.Header, before) {
+		t.Errorf("the caller's request has changed: %v", req.Header)
+	}
+}
+
+func TestRequestsForOtherScriptsKeepTheirConditions(t *testing.T) {
+	req := request("GET", "/app.js", scripted, "If-None-Match: \"1\"", "Range: bytes=0-1", "Accept-Encoding: gzip")
+	want := req.Header.Clone()
+	serveOnce(newHandler(t, http.HandlerFunc(func(_ http.ResponseWriter, got *http.Request) {
+		if !reflect.DeepEqual(got.Header, want) {
+			t.Errorf("headers\n got %v\nwant %v", got.Header, want)
+		}
+	}), nil), req)
+}
+
+// The app waits for the browser to have read what it has sent so far, which it
+// never does if the plugin holds anything back.
+func TestWorkerScriptStreams(t *testing.T) {
+	script := scriptWith(refreshArguments)
+	for name, length := range map[string]string{"known length": "6", "unknown length": ""} {
+		length := length
+		t.Run(name, func(t *testing.T) {
+			headRead, oneRead := make(chan struct{}), make(chan struct{})
+			app := http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+				rw.Header().Set("Content-Type", "text/javascript")
+				if length != "" {
+					rw.Header().Set("Content-Length", length)
+				}
+				rw.WriteHeader(200)
+				<-headRead
+				_, _ = rw.Write([]byte("one"))
+				<-oneRead
+				_, _ = rw.Write([]byte("two"))
+			})
+			server := httptest.NewServer(newHandler(t, app, nil))
+			defer server.Close()
+			req, err := http.NewRequest("GET", server.URL+"/sw.js", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Service-Worker", "script")
+			client := &http.Client{Timeout: 10 * time.Second}
+			res, err := client.Do(req)
+			if err != nil {
+				close(headRead)
+				close(oneRead)
+				t.Fatal(err)
+			}
+			defer func() { _ = res.Body.Close() }()
+			read := func(want string) {
+				part := make([]byte, len(want))
+				if _, err := io.ReadFull(res.Body, part); err != nil || string(part) != want {
+					t.Errorf("read %q, %v, want %q", part, err, want)
+				}
+			}
+			read(script)
+			close(headRead)
+			read("one")
+			close(oneRead)
+			read("two")
+			if rest := bodyOf(res); rest != "" {
+				t.Errorf("%q follows", rest)
+			}
+		})
+	}
+}
+
+func TestSettingsOfTheScripts(t *testing.T) {
+	tests := []struct {
+		name      string
+		refresh   string
+		authPaths []string
+		want      string
+	}{
+		{"defaults", "/_reauth", CreateConfig().AuthPaths, `"/_reauth",["/outpost.goauthentik.io"]`},
+		{"several", "/a/~b", []string{"/auth", "/oauth2/"}, `"/a/~b",["/auth","/oauth2"]`},
+		{"no auth paths", "/_reauth", nil, `"/_reauth",[]`},
+		{"what ends a string or a script", "/_reauth", []string{`/a"b'c`, "/</script>`${x}"},
+			`"/_reauth",["/a\"b'c","/\u003c/script\u003e` + "`${x}" + `"]`},
+	}
+	for _, tt := range tests {
+		tt := tt
+		t.Run(tt.name, func(t *testing.T) {
+			change := func(c *Config) {
+				c.RefreshPath = tt.refresh
+				c.AuthPaths = tt.authPaths
+				c.LoginURLs = []string{"/login"}
+			}
+			app := answering(200, "Content-Type: text/javascript")
+			got := bodyOf(serveOnce(newHandler(t, app, change), request("GET", "/sw.js", asWorker...)))
+			if want := scriptWith(tt.want+",false") + "from behind"; got != want {
+				t.Errorf("in front of the app's script\n got %s\nwant %s", got, want)
+			}
+			got = bodyOf(serveOnce(newHandler(t, answering(302, "Location: /login"), change), request("GET", "/sw.js", asWorker...)))
+			if want := scriptWith(tt.want + ",true"); got != want {
+				t.Errorf("in place of the app's script\n got %s\nwant %s", got, want)
+			}
+		})
+	}
+}
+
+// The app's script keeps the numbers of its lines, and the browser compares the
+// whole of it at every visit.
+func TestServedScriptsAreSmall(t *testing.T) {
+	h := parsed(t, nil)
+	for name, script := range map[string]string{"refresh script": h.refreshScript, "recovery script": h.recoveryScript} {
+		if len(script) == 0 || len(script) > 6144 || strings.ContainsAny(script, "\r\n\u2028\u2029") {
+			t.Errorf("the %s has %d bytes and %d line breaks", name, len(script), strings.Count(script, "\n"))
+		}
+	}
+}
+
+// between returns what stands once in s between start and end.
+func between(t testing.TB, s, start, end string) string {
+	t.Helper()
+	if strings.Count(s, start) != 1 {
+		t.Fatalf("%d times %s in %s", strings.Count(s, start), start, s)
+	}
+	_, rest, _ := strings.Cut(s, start)
+	inner, _, _ := strings.Cut(rest, end)
+	return inner
+}
+
+func TestPage(t *testing.T) {
+	never := http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+		t.Errorf("%s %s was passed on", req.Method, req.URL)
+	})
+	hash := func(source string) string {
+		sum := sha256.Sum256([]byte(source))
+		return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+	}
+	served := bodyOf(serveOnce(newHandler(t, never, nil), request("GET", "/_reauth", navigate)))
+	for _, without := range []string{" onload=", " style=", " src=", "javascript:", "<link", "<script "} {
+		if strings.Contains(served, without) {
+			t.Errorf("%s on the page, which its policy forbids", without)
+		}
+	}
+	plain := http.Header{
+		"Cache-Control":  {"no-store"},
+		"Content-Type":   {"text/html; charset=utf-8"},
+		"Content-Length": {strconv.Itoa(len(served))},
+		"Content-Security-Policy": {"default-src 'none'; script-src " + hash(between(t, served, "<script>", "</script>")) +
+			"; style-src " + hash(between(t, served, "<style>", "</style>")) + "; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
+		"Referrer-Policy":        {"no-referrer"},
+		"X-Content-Type-Options": {"nosniff"},
+		"X-Frame-Options":        {"DENY"},
+	}
+	withList := plain.Clone()
+	withList["Vary"] = []string{"Origin"}
+	tests := []struct {
+		name    string
+		change  func(*Config)
+		method  string
+		target  string
+		headers []string
+		want    http.Header
+		body    string
+	}{
+		{"visit", nil, "GET", "/_reauth", []string{navigate, toDoc}, plain, served},
+		{"visit by a browser without fetch metadata", nil, "GET", "/_reauth", []string{acceptWeb}, plain, served},
+		{"another parameter", nil, "GET", "/_reauth?from=%2Fa", []string{navigate}, plain, served},
+		{"HEAD", nil, "HEAD", "/_reauth", []string{navigate}, plain, ""},
+		{"with a list", withOrigins, "GET", "/_reauth", []string{navigate}, withList, served},
+		{"without the refresh script", func(c *Config) { c.ServiceWorker = false }, "GET", "/_reauth", []string{navigate}, plain, served},
+	}
+	for _, tt := range tests {
+		tt := tt
+		t.Run(tt.name, func(t *testing.T) {
+			res := serveOnce(newHandler(t, never, tt.change), request(tt.method, tt.target, tt.headers...))
+			if res.StatusCode != 200 || !reflect.DeepEqual(res.Header, tt.want) {
+				t.Errorf("got %d with\n     %v\nwant %v", res.StatusCode, res.Header, tt.want)
+			}
+			if got := bodyOf(res); got != tt.body {
+				t.Errorf("body\n got %s\nwant %s", got, tt.body)
+			}
+		})
+	}
+}
+
+// Whoever gets them from a cache or makes a person open them gains nothing.
+func TestOwnAnswersHoldNothingOfTheRequest(t *testing.T) {
+	h := newHandler(t, expired, nil)
+	for name, target := range map[string]string{"page": "/_reauth", "recovery script": "/sw.js"} {
+		headers := asWorker
+		if name == "page" {
+			headers = []string{navigate}
+		}
+		want := serveOnce(h, request("GET", target, headers...))
+		wantBody := bodyOf(want)
+		marked := request("GET", target+"?marker=%22marker", append([]string{"Cookie: marker", "Referer: https://marker", "User-Agent: marker",
+			"X-Forwarded-Host: marker", "X-Forwarded-Prefix: /marker", "Origin: https://marker", "Accept-Language: marker"}, headers...)...)
+		marked.Host = "marker"
+		got := serveOnce(h, marked)
+		if body := bodyOf(got); body != wantBody || !reflect.DeepEqual(got.Header, want.Header) || got.StatusCode != want.StatusCode {
+			t.Errorf("the %s depends on the request: %d %v %s", name, got.StatusCode, got.Header, body)
+		}
+		if want.StatusCode != 200 || wantBody == "" {
+			t.Errorf("the %s came with status %d", name, want.StatusCode)
+		}
 	}
 }
 

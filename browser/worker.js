@@ -18,15 +18,34 @@
 	// How long a renewal may take, in milliseconds. Every refused call waits.
 	const RENEWAL_LIMIT = 30 * 1000
 
+	// How long to wait between two looks for the app's own script, in milliseconds.
+	const UPDATE_PAUSE = 2 * 1000
+
 	// What must outlast this run of the worker is kept in a cache of our own.
-	// Its keys lie under the refresh path, which no app looks up in a cache.
+	// Its keys lie under the refresh path, which no app looks up in a cache. An
+	// app may delete it, and storage may be full: then less is known.
 	const CACHE = 'reauth'
 	const INSTALLED = `${refreshPath}?installed=${encodeURIComponent(registration.scope)}`
 	const TRIP = `${refreshPath}?trip`
 
-	const recall = async (key) => (await caches.match(key, { cacheName: CACHE }))?.json()
-	const remember = async (key, value) => (await caches.open(CACHE)).put(key, Response.json(value))
-	const forget = async (key) => (await caches.open(CACHE)).delete(key)
+	const ignore = () => {}
+	const recall = async (key) => (await caches.match(key, { cacheName: CACHE }).catch(ignore))?.json()
+	const remember = async (key, value) => {
+		const cache = await caches.open(CACHE)
+		await cache.put(key, Response.json(value))
+	}
+	const forget = async (key) => {
+		const cache = await caches.open(CACHE)
+		await cache.delete(key)
+	}
+
+	const pathOf = (request) => new URL(request.url).pathname
+	const isOfOrigin = (request) => new URL(request.url).origin === location.origin
+
+	// isOurs tells whether a refused answer to a request is to be settled. A visit
+	// gets along with the login's redirect, and what is sent without cookies never
+	// has a session.
+	const isOurs = (request) => isOfOrigin(request) && request.mode !== 'navigate' && request.credentials !== 'omit'
 
 	const isReserved = (path) =>
 		path === refreshPath || authPaths.some((prefix) => path === prefix || path.startsWith(`${prefix}/`))
@@ -48,19 +67,24 @@
 			signal: AbortSignal.timeout(RENEWAL_LIMIT),
 		})
 			.then(
-				() => true,
+				() => {
+					renewals++
+					return true
+				},
 				() => false,
 			)
 			.finally(() => {
-				renewals++
 				renewal = undefined
 			})
 		return renewal
 	}
 
+	const hasBody = ({ method }) => method !== 'GET' && method !== 'HEAD'
+
 	// settle resolves to the answer to a request, or if that is refused to the
 	// answer to its replay. The request left when seen renewals had ended; without
-	// a replay the caller gets the 401.
+	// a replay, or with one whose body cannot be sent again, the caller gets the
+	// 401.
 	const settle = async (answer, replay, seen) => {
 		const response = await answer
 		if (!isRefused(response)) return response
@@ -68,18 +92,20 @@
 		const late = seen !== renewals
 		if (!late && !(await renew())) return response
 		if (!replay) return response
-		if (late) {
-			const next = replay.clone()
-			return settle(fetch(replay), next, renewals)
+		const next = late && replay.clone()
+		const renewed = renewals
+		let again
+		try {
+			again = await fetch(replay)
+		} catch (error) {
+			if (hasBody(replay)) return response
+			throw error
 		}
-		// A body that cannot be sent again is not.
-		const again = await fetch(replay).catch(() => response)
-		if (isRefused(again)) await logIn(pathOf(response))
-		else await endTrip()
+		if (!isRefused(again)) await endTrip()
+		else if (late) return settle(again, next, renewed)
+		else await logIn(pathOf(replay))
 		return again
 	}
-
-	const pathOf = (response) => new URL(response.url).pathname
 
 	// The last trip to the login: when it started, and which path was refused.
 	let trip = recall(TRIP)
@@ -87,17 +113,25 @@
 
 	const endTrip = () => {
 		trip = undefined
-		return forget(TRIP)
+		return forget(TRIP).catch(ignore)
 	}
 
-	// served takes note that the server has answered. A path that it refused
-	// before the last trip tells that the session is good: the next trip need not
-	// wait.
-	const served = async (response) => {
-		// The app's own script may be had again, perhaps.
-		if (recovering) registration.update().catch(() => {})
+	// served takes note that the server has answered a request. If it is for what
+	// was refused before the last trip, the session is good, and the next trip
+	// need not wait.
+	const served = async (request) => {
+		if (recovering) lookForApp()
 		const last = await trip
-		if (last && response.url && last.path === pathOf(response)) await endTrip()
+		if (last?.path === pathOf(request)) await endTrip()
+	}
+
+	// lookForApp asks for the app's own script now and then, which can be had once
+	// the session is good.
+	let looked = 0
+	const lookForApp = () => {
+		if (registration.installing || registration.waiting || Date.now() - looked < UPDATE_PAUSE) return
+		looked = Date.now()
+		registration.update().catch(ignore)
 	}
 
 	// logIn sends the tab that the person looks at to the login and back. Tabs in
@@ -111,46 +145,59 @@
 			if (!tab || (last && Date.now() - last.time < TRIP_PAUSE)) return
 			const next = { time: Date.now(), path }
 			trip = next
-			await remember(TRIP, next)
+			await remember(TRIP, next).catch(ignore)
+			const shared = await clients.matchAll({ type: 'sharedworker' })
 			// While a worker activates, the visit waits for it: it is not awaited.
-			tab.navigate(refreshPath).catch(() => {})
+			leave(tab, shared.length > 0).catch(ignore)
 		})().finally(() => {
 			leaving = undefined
 		})
 		return leaving
 	}
 
+	// leave sends a tab to the login. Who cancels that by going back would get the
+	// page as it was, but without its shared workers: Actual 26.9 then loses what
+	// is typed. A message to the page keeps browsers from keeping it so.
+	const leave = async (tab, sharesWorkers) => {
+		await tab.navigate(refreshPath)
+		if (sharesWorkers) tab.postMessage({})
+	}
+
+	let noted
+
 	// The first listener leaves to the network what the login needs, and makes
 	// sure that a refused answer of any later listener's is settled.
 	const first = (event) => {
 		restore()
+		// Not before the worker is active: many apps delete the caches that they do
+		// not know while it activates.
+		if (!recovering && registration.active?.state === 'activated') {
+			event.waitUntil((noted ??= remember(INSTALLED, true).catch(ignore)))
+		}
 		const { request } = event
-		const url = new URL(request.url)
-		if (url.origin !== location.origin) return
-		if (isReserved(url.pathname)) {
+		if (isOfOrigin(request) && isReserved(pathOf(request))) {
 			event.stopImmediatePropagation()
 			return
 		}
-		if (request.mode === 'navigate') return
+		if (!isOurs(request)) return
 		const seen = renewals
 		// Only a request without a body can be sent again after the app's worker
 		// has used it.
-		const replay = /^(GET|HEAD)$/.test(request.method) && request.clone()
+		const replay = !hasBody(request) && request.clone()
 		event.respondWith = (answer) => respond(event, answer, replay, seen)
 	}
 
 	const respond = (event, answer, replay, seen) =>
 		FetchEvent.prototype.respondWith.call(event, settle(answer, replay, seen))
 
-	// The last listener gets what the app's worker leaves to the network.
+	// The last listener gets what the app's worker leaves to the network, save
+	// for what needs no session or may be answered by the browser's cache only.
 	const last = (event) => {
 		const { request } = event
-		if (new URL(request.url).origin !== location.origin || request.mode === 'navigate' || request.bodyUsed) return
-		// Nothing but the browser's own code may fetch these.
-		if (request.cache === 'only-if-cached') return
+		if (!isOurs(request) || request.cache === 'only-if-cached' || request.bodyUsed) return
 		const replay = request.clone()
 		const answer = fetch(request)
-		answer.then((response) => isRefused(response) || served(response)).catch(() => {})
+		answer.then((response) => isRefused(response) || served(request)).catch(ignore)
 		respond(event, answer, replay, renewals)
 	}
 
@@ -192,7 +239,6 @@
 			// The app works without a worker of its own until the session is good.
 			await logIn(location.pathname)
 		} else {
-			await remember(INSTALLED, true)
 			// The script came with a good session.
 			await endTrip()
 		}

@@ -1,6 +1,9 @@
 // Actual Budget, as a person uses it.
 import { launch, until } from './browser.js'
 
+// The clients that are tested: the current one and one that many still have.
+export const clients = ['26.9.0', '25.2.0']
+
 const button = (...labels) => `::-p-xpath(//button[${labels.map((label) => `normalize-space()="${label}"`).join(' or ')}])`
 const label = (text) => `::-p-xpath(//*[normalize-space(text())="${text}"])`
 const inNew = (cell) => `[data-testid="new-transaction"] [data-testid="${cell}"]`
@@ -13,9 +16,10 @@ export async function logIn(page, stand) {
 }
 
 // signIn opens Actual in a new profile, through both of its logins.
-async function signIn(page, stand) {
+async function signIn(page, stand, consent) {
 	await page.goto(stand.app)
 	await logIn(page, stand)
+	await consent?.(page)
 	await page.locator('input[type=password]').fill(stand.actualPassword)
 	await page.keyboard.press('Enter')
 }
@@ -54,7 +58,8 @@ export async function submitTransaction(page, notes) {
 // typedNotes resolves to the notes of the payment that was typed.
 export const typedNotes = (page) => page.$eval(inNew('notes'), (cell) => cell.innerText)
 
-// addTransaction adds a payment on the account's page.
+// addTransaction adds a payment on the account's page. The notes are one word:
+// Actual shows each by itself.
 export async function addTransaction(page, notes, amount) {
 	await typeTransaction(page, notes, amount)
 	await submitTransaction(page, notes)
@@ -81,31 +86,40 @@ export async function setBudget(page, amount) {
 	await page.keyboard.press('Enter')
 }
 
-// sync asks Actual to sync, as its button does.
-export const sync = (page) => page.evaluate(() => window.__actionsForMenu.sync())
+// sync asks Actual to sync, as its button does. What comes of it shows at the
+// server.
+export const sync = (page) =>
+	page.evaluate(() => {
+		window.__actionsForMenu.sync()
+	})
 
-const isSync = (request) => request.RequestMethod === 'POST' && request.RequestPath === '/sync/sync'
+export const isSync = (request) => request.RequestMethod === 'POST' && request.RequestPath === '/sync/sync'
 
 // syncs resolves to how many syncs have ended with a status.
 export const syncs = async (stand, status) =>
 	(await stand.requests()).filter((request) => isSync(request) && request.DownstreamStatus === status).length
 
-// saved syncs and resolves once the server has taken what there was.
+// saved syncs and resolves once the server has taken what there was. It asks
+// again now and then: while Actual syncs it drops such a wish.
 export async function saved(page, stand) {
 	const before = await syncs(stand, 200)
-	await sync(page)
-	await until('a sync that is served', async () => (await syncs(stand, 200)) > before)
+	let checks = 0
+	await until('a sync that is served', async () => {
+		if (checks++ % 100 === 0) await sync(page)
+		return (await syncs(stand, 200)) > before
+	})
 }
 
 // readBack opens the budget in a browser of its own and resolves to the notes
-// of its transactions and the first amount of the budget.
-export async function readBack(t, stand) {
+// of its transactions and the first amount of the budget. Where the auth server
+// asks for consent, consent gives it.
+export async function readBack(t, stand, consent) {
 	// Actual serves 500 requests a minute, and two first loads are more. A server
 	// that has just started has not counted any.
 	await stand.configure({ AppDown: true })
 	await stand.configure({ AppDown: false })
 	const page = await launch(t)
-	await signIn(page, stand)
+	await signIn(page, stand, consent)
 	await page.locator(label('My Finances')).click()
 	await page.waitForSelector('[data-testid="budget-table"]')
 	await page.waitForSelector(firstBudget)

@@ -21,10 +21,25 @@ const flags = [
 	...(process.getuid() === 0 ? ['--no-sandbox'] : []),
 ]
 
+const endings = new WeakMap()
+
+// atEnd has things ended with the test t, the last that was started first: what
+// is connected to a server has to go before it.
+export function atEnd(t, end) {
+	if (!endings.has(t)) {
+		const stack = []
+		endings.set(t, stack)
+		t.after(async () => {
+			for (const each of stack.reverse()) await each()
+		})
+	}
+	endings.get(t).push(end)
+}
+
 // newProfile resolves to a folder for a browser profile that ends with the test.
 export async function newProfile(t) {
 	const profile = await mkdtemp(join(tmpdir(), 'reauth-profile-'))
-	t.after(() => rm(profile, { recursive: true, force: true, maxRetries: 5 }))
+	atEnd(t, () => rm(profile, { recursive: true, force: true, maxRetries: 5 }))
 	return profile
 }
 
@@ -35,9 +50,10 @@ export async function launch(t, profile) {
 		executablePath: chromium,
 		userDataDir: profile ?? (await newProfile(t)),
 		args: flags,
+		protocolTimeout: 2 * LIMIT,
 		defaultViewport: { width: 1280, height: 800 },
 	})
-	t.after(() => browser.close())
+	atEnd(t, () => browser.close())
 	const [page] = await browser.pages()
 	return prepare(page)
 }
@@ -68,13 +84,24 @@ export async function until(what, check) {
 	}
 }
 
-// covered resolves once a worker with the refresh script controls the page.
+// covered resolves once a worker with the refresh script controls the page. It
+// takes its time between two looks: a new worker waits for the old one's calls.
 export async function covered(page) {
-	await page.waitForFunction(async () => {
-		if (navigator.serviceWorker.controller?.state !== 'activated') return false
-		const cache = await caches.open('reauth')
-		return (await cache.keys()).some(({ url }) => url.includes('/_reauth?installed='))
-	})
+	await page.waitForFunction(
+		async () => {
+			if (navigator.serviceWorker.controller?.state !== 'activated') return false
+			// The script makes its note with the first request it sees.
+			await fetch('/favicon.ico')
+			const cache = await caches.open('reauth')
+			return (await cache.keys()).some(({ url }) => url.includes('/_reauth?installed='))
+		},
+		{ polling: 200 },
+	)
+}
+
+// atLogin resolves once the page shows the login of the auth server.
+export async function atLogin(page) {
+	await page.waitForSelector('[name=username]')
 }
 
 // mark marks the page's document, isMarked tells whether it is still the same.

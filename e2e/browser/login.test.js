@@ -1,12 +1,12 @@
 // The SSO session is gone: one tab goes to the login and comes back.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { addTransaction, logIn, open, readBack, saved, showBudget, setBudget, sync, syncs, typeTransaction } from './actual.js'
-import { covered, until } from './browser.js'
+import { addTransaction, clients, logIn, open, readBack, saved, setBudget, showBudget, sync, syncs } from './actual.js'
+import { atLogin, covered, isMarked, mark, newTab, until } from './browser.js'
 import { Stand } from './stand.js'
 
-for (const client of ['26.9.0', '25.2.0']) {
-	test(`${client}: one login leads back to the same page with every edit`, async (t) => {
+for (const client of clients) {
+	test(`${client}: one login leads back to the same place with every edit`, async (t) => {
 		const stand = await Stand.start(t, { Actual: client, Plugin: true })
 		const page = await open(t, stand)
 		await covered(page)
@@ -17,16 +17,125 @@ for (const client of ['26.9.0', '25.2.0']) {
 
 		await stand.expire('both')
 		await addTransaction(page, 'during', '2.00')
-		await page.waitForSelector('[name=username]')
+		await atLogin(page)
 		assert.equal(await stand.logins(), 1)
-		page.visited.length = 0
 		await logIn(page, stand)
 		await page.waitForSelector('[data-testid="transaction-table"]')
-		console.log(page.visited)
 		assert.equal(page.url(), place)
-		await addTransaction(page, 'after', '3.00')
+		assert(await page.evaluate(() => crossOriginIsolated))
+		await showBudget(page)
+		await setBudget(page, '5.00')
 		await saved(page, stand)
 		assert.equal(await stand.logins(), 2)
-		assert.deepEqual(await readBack(t, stand), { budget: '', notes: ['after', 'before', 'during'] })
+		assert.deepEqual(await readBack(t, stand), { budget: '5.00', notes: ['before', 'during'] })
+	})
+
+	test(`${client}: a cancelled login is not forced again, and the next one is`, async (t) => {
+		const stand = await Stand.start(t, { Actual: client, Plugin: true })
+		const page = await open(t, stand)
+		await covered(page)
+		const place = page.url()
+		await stand.expire('both')
+		await addTransaction(page, 'kept', '1.00')
+		await atLogin(page)
+		await page.goBack()
+		await page.waitForSelector('[data-testid="transaction-table"]')
+		assert.equal(page.url(), place)
+
+		page.visited.length = 0
+		const refused = await syncs(stand, 401)
+		await sync(page)
+		// The call and its replay.
+		await until('a sync that is refused for good', async () => (await syncs(stand, 401)) >= refused + 2)
+		await addTransaction(page, 'offline', '2.00')
+		assert.deepEqual(page.visited, [])
+
+		// The person logs in elsewhere: all goes on by itself, and the loop stop is
+		// not in the way of the next expiry.
+		const other = await newTab(page)
+		await other.goto(`${stand.app}/_reauth`)
+		await logIn(other, stand)
+		await until('the app', () => other.url().startsWith(`${stand.app}/`) && !other.url().includes('_reauth'))
+		await other.close()
+		await saved(page, stand)
+		await stand.expire('both')
+		await sync(page)
+		await atLogin(page)
+		await logIn(page, stand)
+		await page.waitForSelector('[data-testid="transaction-table"]')
+		await saved(page, stand)
+		assert.deepEqual(await readBack(t, stand), { budget: '0.00', notes: ['kept', 'offline'] })
+	})
+
+	test(`${client}: a tab in the background is never sent to the login`, async (t) => {
+		const stand = await Stand.start(t, { Actual: client, Plugin: true })
+		const page = await open(t, stand)
+		await covered(page)
+		const front = await newTab(page)
+		await page.waitForFunction(() => document.hidden, { polling: 20 })
+		await mark(page)
+		await stand.expire('both')
+		await sync(page)
+		// The call and its replay.
+		await until('a sync that is refused for good', async () => (await syncs(stand, 401)) >= 2)
+		assert(await isMarked(page))
+		await front.close()
+		await page.bringToFront()
+		// Actual syncs when its tab shows.
+		await atLogin(page)
+		await logIn(page, stand)
+		await page.waitForSelector('[data-testid="transaction-table"]')
+		await addTransaction(page, 'shown', '1.00')
+		await saved(page, stand)
+		assert.deepEqual((await readBack(t, stand)).notes, ['shown'])
+	})
+
+	test(`${client}: consent that is asked for each time takes one trip`, async (t) => {
+		const stand = await Stand.start(t, { Actual: client, Plugin: true })
+		const page = await open(t, stand)
+		await covered(page)
+		await stand.behave({ ExplicitConsent: true })
+		await stand.expire('proxy')
+		await addTransaction(page, 'consented', '1.00')
+		await page.waitForSelector('::-p-xpath(//h1[text()="Continue to the app?"])')
+		page.visited.length = 0
+		await page.locator('button').click()
+		await page.waitForSelector('[data-testid="transaction-table"]')
+		await saved(page, stand)
+		assert.equal(await stand.logins(), 1)
+		assert.deepEqual((await readBack(t, stand, async (page) => page.locator('button').click())).notes, ['consented'])
+	})
+
+	test(`${client}: an auth server on another site takes one trip, and no login while its session lives`, async (t) => {
+		const stand = await Stand.start(t, { Actual: client, Plugin: true, ForeignAuth: true })
+		const page = await open(t, stand)
+		await covered(page)
+		const place = page.url()
+		await stand.expire('proxy')
+		await mark(page)
+		await addTransaction(page, 'abroad', '1.00')
+		await until('the trip', async () => !(await isMarked(page).catch(() => true)))
+		await page.waitForSelector('[data-testid="transaction-table"]')
+		assert.equal(page.url(), place)
+		await saved(page, stand)
+		assert.equal(await stand.logins(), 1)
+		assert.deepEqual((await readBack(t, stand)).notes, ['abroad'])
+	})
+
+	test(`${client}: a session cookie that is gone is a session that has expired`, async (t) => {
+		const stand = await Stand.start(t, { Actual: client, Plugin: true })
+		const page = await open(t, stand)
+		await covered(page)
+		await mark(page)
+		const cookies = await page.browser().cookies()
+		const session = cookies.filter(({ name }) => name === stand.cookie)
+		assert.equal(session.length, 1)
+		await page.browser().deleteCookie(...session)
+		await addTransaction(page, 'cookieless', '1.00')
+		await saved(page, stand)
+		assert(await syncs(stand, 401))
+		assert(await isMarked(page))
+		assert.equal(await stand.logins(), 1)
+		assert.deepEqual((await readBack(t, stand)).notes, ['cookieless'])
 	})
 }

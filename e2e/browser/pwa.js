@@ -3,6 +3,7 @@ import { createServer } from 'node:http'
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
+import { atEnd } from './browser.js'
 
 const page = `<!doctype html>
 <title>PWA</title>
@@ -30,7 +31,7 @@ export class Pwa {
 		app.#server.listen(0, '127.0.0.1')
 		await once(app.#server, 'listening')
 		app.url = `http://127.0.0.1:${app.#server.address().port}`
-		t.after(() => app.stop())
+		atEnd(t, () => app.stop())
 		return app
 	}
 

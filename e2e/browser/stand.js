@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { atEnd } from './browser.js'
 
 const binary = fileURLToPath(new URL('../bin/control', import.meta.url))
 
@@ -20,7 +21,7 @@ export class Stand {
 			stand.#errors += text
 		})
 		stand.#lines = createInterface({ input: stand.#process.stdout })[Symbol.asyncIterator]()
-		t.after(() => stand.#stop())
+		atEnd(t, () => stand.#stop())
 		Object.assign(stand, await stand.#command('start', settings))
 		return stand
 	}

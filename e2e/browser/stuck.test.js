@@ -1,11 +1,11 @@
 // Installations from before the plugin: they heal at their next load.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { addTransaction, logIn, open, readBack, saved, sync, syncs } from './actual.js'
+import { addTransaction, clients, logIn, open, readBack, saved, sync, syncs } from './actual.js'
 import { covered, until } from './browser.js'
 import { Stand } from './stand.js'
 
-for (const client of ['26.9.0', '25.2.0']) {
+for (const client of clients) {
 	for (const session of ['good', 'proxy', 'both']) {
 		test(`${client}: an installation from before the plugin, expired: ${session}`, async (t) => {
 			const stand = await Stand.start(t, { Actual: client, Plugin: false })

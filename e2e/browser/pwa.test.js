@@ -1,0 +1,329 @@
+// Any app: a small one of our own, with workers of every kind.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { logIn } from './actual.js'
+import { atLogin, covered, isMarked, launch, mark, newTab, until } from './browser.js'
+import { file, Pwa } from './pwa.js'
+import { Stand } from './stand.js'
+
+// A worker as people write them by hand: the page from the cache, the rest from
+// the network.
+const handWritten = `
+'use strict'
+const CACHE = 'v1'
+self.addEventListener('install', (event) => event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(['/', '/page.js']))))
+self.addEventListener('activate', (event) =>
+	event.waitUntil(caches.keys().then((names) => Promise.all(names.map((name) => name !== CACHE && caches.delete(name))))))
+self.addEventListener('fetch', (event) => {
+	if (event.request.mode === 'navigate') event.respondWith(caches.match('/'))
+	else if (event.request.url.endsWith('/page.js')) event.respondWith(caches.match('/page.js'))
+})
+`
+
+// enter starts app behind the stand, logs in and resolves to both and the page.
+async function enter(t, app, settings) {
+	const stand = await Stand.start(t, { Upstream: app.url, Plugin: true, ...settings })
+	const page = await launch(t)
+	await page.goto(stand.app)
+	await logIn(page, stand)
+	await page.waitForSelector('#typed')
+	return { stand, page }
+}
+
+// enterCovered is enter, and waits for the refresh script.
+async function enterCovered(t, worker, settings) {
+	const app = await Pwa.start(t, { worker })
+	const { stand, page } = await enter(t, app, settings)
+	await covered(page)
+	await mark(page)
+	page.visited.length = 0
+	return { app, stand, page }
+}
+
+// call fetches a path in the page and resolves to what a page can see of it.
+const call = (page, path, options) =>
+	page.evaluate(
+		async (path, options) => {
+			try {
+				const response = await fetch(path, options)
+				return { status: response.status, type: response.type, body: await response.text() }
+			} catch (error) {
+				return { error: error.name }
+			}
+		},
+		path,
+		options,
+	)
+
+// begin fetches a path for a page that may be left before there is an answer.
+const begin = (page, path) =>
+	page.evaluate((path) => {
+		fetch(path)
+	}, path)
+
+// renewals resolves to how many silent renewals Traefik has seen begin.
+const renewals = async (stand) =>
+	(await stand.requests()).filter((request) => request.RequestPath === '/_reauth' && request.DownstreamStatus === 302).length
+
+const refused = async (stand, path) =>
+	(await stand.requests()).filter((request) => request.RequestPath === path && request.DownstreamStatus === 401).length
+
+test('a hand-written worker: the refused call is replayed with its body', async (t) => {
+	const { app, stand, page } = await enterCovered(t, handWritten)
+	await page.locator('#typed').fill('typed')
+	await stand.expire('proxy')
+	const answer = await call(page, '/api/save', { method: 'POST', body: 'x'.repeat(1000), headers: { 'X-App': 'yes' } })
+	assert.deepEqual(JSON.parse(answer.body), { method: 'POST', path: '/api/save', length: 1000 })
+	assert.equal(await refused(stand, '/api/save'), 1)
+	assert.equal(app.calls.length, 1)
+	assert.equal(app.calls[0].headers['x-app'], 'yes')
+	assert.equal(app.calls[0].body.toString(), 'x'.repeat(1000))
+	assert.equal(await page.$eval('#typed', (input) => input.value), 'typed')
+	assert(await isMarked(page))
+	assert.deepEqual(page.visited, [])
+})
+
+test('a large upload that meets an expired session arrives whole', async (t) => {
+	const { app, stand, page } = await enterCovered(t, handWritten)
+	await stand.expire('proxy')
+	const size = 64 * 1024 * 1024
+	const answer = await page.evaluate(async (size) => {
+		const body = new Uint8Array(size).map((_, i) => i % 251)
+		const response = await fetch('/api/upload', { method: 'PUT', body })
+		return response.json()
+	}, size)
+	assert.equal(answer.length, size)
+	assert.equal(await refused(stand, '/api/upload'), 1)
+	assert(app.calls[0].body.every((byte, i) => byte === i % 251))
+})
+
+test('calls of all tabs that fail at the same time share one renewal', async (t) => {
+	const { app, stand, page } = await enterCovered(t, handWritten)
+	const other = await newTab(page)
+	await other.goto(`${stand.app}/`)
+	await other.waitForSelector('#typed')
+	await stand.expire('proxy')
+	const many = (tab) =>
+		tab.evaluate(() => Promise.all(Array.from({ length: 20 }, async (_, i) => (await fetch(`/api/${i}`, { method: 'POST', body: `${i}` })).status)))
+	const statuses = await Promise.all([many(page), many(other)])
+	assert.deepEqual(statuses.flat(), Array(40).fill(200))
+	assert.equal(app.calls.length, 40)
+	assert.equal(await renewals(stand), 1)
+})
+
+test('what a request means is kept over the replay', async (t) => {
+	const { app, stand, page } = await enterCovered(t, handWritten)
+	const inExpired = async (path, options) => {
+		await stand.expire('proxy')
+		return call(page, path, options)
+	}
+	assert.deepEqual(await inExpired('/api/range', { headers: { Range: 'bytes=2-4' } }), { status: 206, type: 'basic', body: 'cde' })
+	assert.deepEqual(await inExpired('/api/redirect', { redirect: 'manual' }), { status: 0, type: 'opaqueredirect', body: '' })
+	assert.equal(JSON.parse((await inExpired('/api/redirect')).body).path, '/api/landed')
+	assert.deepEqual(await inExpired('/api/redirect', { redirect: 'error' }), { error: 'TypeError' })
+	assert.equal((await inExpired('/api/alive', { method: 'POST', body: 'bye', keepalive: true })).status, 200)
+	assert.equal(app.calls.at(-1).body.toString(), 'bye')
+	// Without cookies no session is ever good, and the caller learns that.
+	assert.equal((await call(page, '/api/bare', { credentials: 'omit' })).status, 401)
+
+	await stand.expire('proxy')
+	const events = await page.evaluate(
+		() =>
+			new Promise((resolve, reject) => {
+				const source = new EventSource('/api/stream')
+				source.onmessage = ({ data }) => resolve(data)
+				source.onerror = () => reject(new Error('no stream'))
+			}),
+	)
+	assert.equal(events, 'one')
+	const aborted = await page.evaluate(async () => {
+		const controller = new AbortController()
+		const answer = fetch('/api/never', { signal: controller.signal })
+		controller.abort()
+		return answer.catch((error) => error.name)
+	})
+	assert.equal(aborted, 'AbortError')
+	assert(await isMarked(page))
+})
+
+test('one trip to the login and back to the place that pushState made', async (t) => {
+	const { stand, page } = await enterCovered(t, handWritten)
+	const place = `${stand.app}/deep/er?x=1&y=a%2Fb#part`
+	await page.evaluate((place) => history.pushState(null, '', place), place)
+	await stand.expire('both')
+	await begin(page, '/api/a')
+	await atLogin(page)
+	await logIn(page, stand)
+	await page.waitForSelector('#typed')
+	assert.equal(page.url(), place)
+	assert.equal((await call(page, '/api/a')).status, 200)
+	assert.equal(await stand.logins(), 2)
+})
+
+test('a login that is cancelled is not forced again, by any tab and over a restart of the worker', async (t) => {
+	const { stand, page } = await enterCovered(t, handWritten)
+	await stand.expire('both')
+	await begin(page, '/api/a')
+	await atLogin(page)
+	await page.goBack()
+	await page.waitForSelector('#typed')
+	await mark(page)
+	assert.equal((await call(page, '/api/a')).status, 401)
+	const other = await newTab(page)
+	await other.goto(`${stand.app}/`)
+	await mark(other)
+	assert.equal((await call(other, '/api/a')).status, 401)
+	await stopWorkers(page)
+	assert.equal((await call(other, '/api/a')).status, 401)
+	assert(await isMarked(other))
+	assert(await isMarked(page))
+	assert.equal(await stand.logins(), 1)
+})
+
+// stopWorkers ends the workers of the profile, as the browser does when they
+// idle.
+async function stopWorkers(page) {
+	const worker = await page.browser().waitForTarget((target) => target.type() === 'service_worker')
+	const session = await page.createCDPSession()
+	await session.send('ServiceWorker.enable')
+	const gone = new Promise((resolve) => {
+		page.browser().on('targetdestroyed', (target) => target === worker && resolve())
+	})
+	await session.send('ServiceWorker.stopAllWorkers')
+	await gone
+	await session.detach()
+}
+
+test('a Workbox worker with runtime caching: what it caches is renewed, too', async (t) => {
+	const files = {}
+	for (const name of ['sw', 'core', 'routing', 'strategies', 'precaching']) {
+		files[`/workbox/workbox-${name}.${name === 'sw' ? 'js' : 'prod.js'}`] = await file(`workbox-${name}/build/workbox-${name}.${name === 'sw' ? 'js' : 'prod.js'}`)
+	}
+	const worker = `
+importScripts('/workbox/workbox-sw.js')
+workbox.setConfig({ debug: false, modulePathPrefix: '/workbox/' })
+const { precaching, routing, strategies } = workbox
+precaching.precacheAndRoute([{ url: '/', revision: '1' }, { url: '/page.js', revision: '1' }])
+routing.registerRoute(new routing.NavigationRoute(precaching.createHandlerBoundToURL('/')))
+routing.registerRoute(({ url }) => url.pathname === '/api/cached', new strategies.NetworkFirst({ cacheName: 'runtime' }))
+`
+	const app = await Pwa.start(t, { worker, files })
+	const { stand, page } = await enter(t, app)
+	await covered(page)
+	await mark(page)
+	for (const path of ['/api/cached', '/api/left']) {
+		await stand.expire('proxy')
+		assert.equal((await call(page, path)).status, 200)
+		assert.equal(await refused(stand, path), 1)
+	}
+	await stand.expire('both')
+	await begin(page, '/api/cached')
+	await atLogin(page)
+	await logIn(page, stand)
+	await page.waitForSelector('#typed')
+	assert.equal((await call(page, '/api/cached')).status, 200)
+})
+
+test('without a worker the app gets the 401, and a reload leads to the login', async (t) => {
+	const app = await Pwa.start(t)
+	const { stand, page } = await enter(t, app)
+	await mark(page)
+	await stand.expire('both')
+	assert.equal((await call(page, '/api/a')).status, 401)
+	assert(await isMarked(page))
+	await page.reload()
+	await atLogin(page)
+})
+
+for (const [what, worker, register] of [
+	['throws when it is run', 'throw new Error("broken")', /ServiceWorker script evaluation failed/],
+	['fails to install', 'addEventListener("install", (event) => event.waitUntil(Promise.reject(new Error("broken"))))', undefined],
+]) {
+	test(`a worker that ${what} leaves the app as it was`, async (t) => {
+		const app = await Pwa.start(t, { worker })
+		const { stand, page } = await enter(t, app)
+		if (register) {
+			await page.waitForFunction(() => window.refusal)
+			assert.match(await page.evaluate(() => window.refusal), register)
+		} else {
+			await page.waitForFunction(async () => !(await navigator.serviceWorker.getRegistration()))
+		}
+		assert.equal((await call(page, '/api/a')).status, 200)
+		await stand.expire('both')
+		assert.equal((await call(page, '/api/a')).status, 401)
+		assert.equal(await page.evaluate(() => navigator.serviceWorker.controller), null)
+		await page.reload()
+		await atLogin(page)
+	})
+}
+
+test('a worker whose listener throws is covered like any other', async (t) => {
+	const { stand, page } = await enterCovered(t, 'addEventListener("fetch", () => { throw new Error("broken") })')
+	await stand.expire('proxy')
+	assert.equal((await call(page, '/api/a')).status, 200)
+	assert.equal(await refused(stand, '/api/a'), 1)
+})
+
+test('a module worker cannot be had behind a login proxy, with the plugin or without', async (t) => {
+	const app = await Pwa.start(t, { worker: handWritten, type: 'module' })
+	const { stand, page } = await enter(t, app)
+	await page.waitForFunction(() => window.refusal)
+	assert.equal((await call(page, '/api/a')).status, 200)
+	assert.equal(await page.evaluate(async () => (await navigator.serviceWorker.getRegistration()) ?? null), null)
+	await stand.expire('both')
+	await page.reload()
+	await atLogin(page)
+})
+
+test('an app with onfetch and a strict page keeps both', async (t) => {
+	const worker = 'self.onfetch = (event) => { if (event.request.url.endsWith("/api/mine")) event.respondWith(new Response("mine")) }'
+	const app = await Pwa.start(t, { worker })
+	app.headers = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' }
+	app.workerHeaders = { ...app.workerHeaders, 'Cross-Origin-Embedder-Policy': 'require-corp', ETag: '"1"', 'Cache-Control': 'max-age=3600' }
+	const { stand, page } = await enter(t, app)
+	await covered(page)
+	assert(await page.evaluate(() => crossOriginIsolated))
+	await stand.expire('proxy')
+	assert.equal((await call(page, '/api/mine')).body, 'mine')
+	assert.equal((await call(page, '/api/a')).status, 200)
+	assert.equal(await refused(stand, '/api/a'), 1)
+	assert(await page.evaluate(() => crossOriginIsolated))
+})
+
+test('the refresh script leaves nothing behind but its listeners', async (t) => {
+	const app = await Pwa.start(t, { worker: 'addEventListener("message", (event) => event.source.postMessage(Object.getOwnPropertyNames(self).sort()))' })
+	const names = async ({ page }) => {
+		await page.waitForFunction(() => navigator.serviceWorker.controller ?? navigator.serviceWorker.ready)
+		return page.evaluate(async () => {
+			const { active } = await navigator.serviceWorker.ready
+			await fetch('/api/a')
+			return new Promise((resolve) => {
+				navigator.serviceWorker.onmessage = ({ data }) => resolve(data)
+				active.postMessage('')
+			})
+		})
+	}
+	const covering = await enter(t, app)
+	await covered(covering.page)
+	assert.deepEqual(await names(covering), await names(await enter(t, app, { Plugin: false })))
+})
+
+for (const session of ['proxy', 'both']) {
+	test(`an installation from before the plugin heals at its next load, expired: ${session}`, async (t) => {
+		const app = await Pwa.start(t, { worker: handWritten })
+		const { stand, page } = await enter(t, app, { Plugin: false })
+		await page.evaluate(() => navigator.serviceWorker.ready)
+		await page.goto(`${stand.app}/here?a=b#c`)
+		await stand.expire(session)
+		await stand.configure({ Plugin: true })
+		await page.reload()
+		if (session === 'both') {
+			await atLogin(page)
+			await logIn(page, stand)
+		}
+		await covered(page)
+		assert.equal(page.url(), `${stand.app}/here?a=b#c`)
+		assert.equal((await call(page, '/api/a')).status, 200)
+		assert.equal(await stand.logins(), session === 'both' ? 2 : 1)
+	})
+}

@@ -18,27 +18,35 @@ progress = awk -v tty="$$([ -t 2 ] && echo 1 || true)" '\
 
 .PHONY: help
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: build ## Start the whole stack and print the URL to open
 	@cd e2e && go build -o bin/demo ./demo && exec bin/demo
 
 .PHONY: test
-test: lint unit yaegi e2e ## Run every check and test
+test: lint unit yaegi e2e browser ## Run every check and test
 
 .PHONY: lint
-lint: prerequisites ## Check the form of the code
+lint: prerequisites e2e/node_modules/.package-lock.json ## Check the form of the code
 	@files=$$(gofmt -l *.go e2e); if [ -n "$$files" ]; then echo "run gofmt -w on: $$files"; exit 1; fi
 	go vet ./...
 	cd e2e && go vet ./...
 	$(STATICCHECK) ./...
 	cd e2e && $(STATICCHECK) ./...
+	e2e/node_modules/.bin/biome check --error-on-warnings
+	@# What it reads is outside of its module, where Go's test cache does not look.
+	cd e2e && go test -count=1 ./generate
+
+.PHONY: generate
+generate: ## Write browser.go, from browser/
+	cd e2e && go run ./generate
 
 .PHONY: unit
-unit: prerequisites ## Test the plugin as compiled code
+unit: prerequisites ## Test the plugin as compiled code, and its scripts
 	go test -race -shuffle=on -coverprofile=coverage.out ./...
 	@go tool cover -func=coverage.out | awk '/^total:/ { print "coverage", $$3; if ($$3 + 0 < $(COVERAGE)) { print "less than $(COVERAGE)%"; exit 1 } }'
+	node --test --test-reporter=spec browser/*.test.mjs
 
 .PHONY: yaegi
 yaegi: e2e/bin/traefik ## Run the same tests in the interpreter that Traefik uses
@@ -47,6 +55,11 @@ yaegi: e2e/bin/traefik ## Run the same tests in the interpreter that Traefik use
 .PHONY: e2e
 e2e: build ## Test the plugin in a real Traefik
 	cd e2e && go test -count=1 -timeout 20m ./...
+
+.PHONY: browser
+browser: build ## Test the plugin and its scripts in Chromium
+	cd e2e && go build -o bin/control ./control
+	cd e2e && node --test --test-concurrency=2 --test-timeout=240000 --test-reporter=spec browser/*.test.js
 
 .PHONY: fuzz
 fuzz: ## Fuzz each target for FUZZTIME

@@ -316,7 +316,7 @@ func refreshScript(refreshPath string, authPaths []string, recovery bool) string
 	// Strings and a bool always marshal, to what JavaScript reads as well.
 	settings, _ := json.Marshal([]any{refreshPath, authPaths, recovery})
 	arguments := strings.TrimSuffix(strings.TrimPrefix(string(settings), "["), "]")
-	return strings.TrimSuffix(workerScript, ";") + "(" + arguments + ");"
+	return workerScript + "(" + arguments + ");"
 }
 
 // page is what a visit to the refresh path shows that does not say where to go

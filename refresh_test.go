@@ -212,7 +212,7 @@ func TestRefreshPath(t *testing.T) {
 
 // scriptWith returns the refresh script with these arguments.
 func scriptWith(arguments string) string {
-	return strings.TrimSuffix(workerScript, ";") + "(" + arguments + ");"
+	return workerScript + "(" + arguments + ");"
 }
 
 const (

@@ -6,7 +6,7 @@
 // refreshPath is the path at which a session is renewed, authPaths are the path
 // prefixes of the auth server's, without trailing slashes. It is an expression,
 // so that the plugin can add the arguments.
-;((refreshPath, authPaths, recovering) => {
+;(refreshPath, authPaths, recovering) => {
 	// Browsers get a module worker's script without cookies: the auth server
 	// refuses that whether or not the session is good, and there is nothing to
 	// recover. The registration fails, as it does without the plugin.
@@ -29,7 +29,11 @@
 	const TRIP = `${refreshPath}?trip`
 
 	const ignore = () => {}
-	const recall = async (key) => (await caches.match(key, { cacheName: CACHE }).catch(ignore))?.json()
+	const recall = (key) =>
+		caches
+			.match(key, { cacheName: CACHE })
+			.then((found) => found?.json())
+			.catch(ignore)
 	const remember = async (key, value) => {
 		const cache = await caches.open(CACHE)
 		await cache.put(key, Response.json(value))
@@ -50,8 +54,7 @@
 	const isReserved = (path) =>
 		path === refreshPath || authPaths.some((prefix) => path === prefix || path.startsWith(`${prefix}/`))
 
-	const isRefused = (response) =>
-		response.status === 401 && /^Reauth /.test(response.headers.get('WWW-Authenticate'))
+	const isRefused = (response) => response.status === 401 && /^Reauth /.test(response.headers.get('WWW-Authenticate'))
 
 	// How many renewals have ended, and the one that is under way.
 	let renewals = 0
@@ -84,15 +87,15 @@
 	// settle resolves to the answer to a request, or if that is refused to the
 	// answer to its replay. The request left when seen renewals had ended; without
 	// a replay, or with one whose body cannot be sent again, the caller gets the
-	// 401.
-	const settle = async (answer, replay, seen) => {
+	// 401. A renewal may lose to another tab's login that is under way: only the
+	// second in vain says that it takes a person.
+	const settle = async (answer, replay, seen, tries = 2) => {
 		const response = await answer
 		if (!isRefused(response)) return response
 		// A renewal that ended after the request had left serves it too.
-		const late = seen !== renewals
-		if (!late && !(await renew())) return response
+		if (seen === renewals && !(await renew())) return response
 		if (!replay) return response
-		const next = late && replay.clone()
+		const next = tries > 1 && replay.clone()
 		const renewed = renewals
 		let again
 		try {
@@ -102,7 +105,7 @@
 			throw error
 		}
 		if (!isRefused(again)) await endTrip()
-		else if (late) return settle(again, next, renewed)
+		else if (next) return settle(again, next, renewed, tries - 1)
 		else await logIn(pathOf(replay))
 		return again
 	}
@@ -172,7 +175,8 @@
 		// Not before the worker is active: many apps delete the caches that they do
 		// not know while it activates.
 		if (!recovering && registration.active?.state === 'activated') {
-			event.waitUntil((noted ??= remember(INSTALLED, true).catch(ignore)))
+			noted ??= remember(INSTALLED, true).catch(ignore)
+			event.waitUntil(noted)
 		}
 		const { request } = event
 		if (isOfOrigin(request) && isReserved(pathOf(request))) {
@@ -243,4 +247,4 @@
 			await endTrip()
 		}
 	}
-})
+}

@@ -25,7 +25,7 @@ class ExtendableEvent extends Event {
 }
 
 // The real respondWith ends the dispatch, and takes one answer before its end.
-class FetchEvent extends Event {
+class FetchEvent extends ExtendableEvent {
 	constructor(request) {
 		super('fetch', { cancelable: true })
 		this.request = request
@@ -53,8 +53,16 @@ class Scope extends EventTarget {
 class Caches {
 	stores = new Map()
 	used = new Set()
+	// The methods that fail.
+	broken = new Set()
+	puts = 0
+
+	#use(method) {
+		if (this.broken.has(method)) throw new DOMException('Storage is full', 'QuotaExceededError')
+	}
 
 	async match(key, { cacheName = 'all of them' } = {}) {
+		this.#use('match')
 		this.used.add(cacheName)
 		for (const [name, store] of this.stores) {
 			if (cacheName !== 'all of them' && name !== cacheName) continue
@@ -64,12 +72,20 @@ class Caches {
 	}
 
 	async open(name) {
+		this.#use('open')
 		this.used.add(name)
 		if (!this.stores.has(name)) this.stores.set(name, new Map())
 		const store = this.stores.get(name)
 		return {
-			put: async (key, response) => void store.set(absolute(key), response),
-			delete: async (key) => store.delete(absolute(key)),
+			put: async (key, response) => {
+				this.#use('put')
+				this.puts++
+				store.set(absolute(key), response)
+			},
+			delete: async (key) => {
+				this.#use('delete')
+				return store.delete(absolute(key))
+			},
 		}
 	}
 }
@@ -106,9 +122,11 @@ class Browser {
 	caches = new Caches()
 	tab = new Tab()
 	tabs = [this.tab]
-	// Whether the session is good, and whether the renewal makes it good.
+	// Whether the session is good, whether a renewal makes it good, and how many
+	// come to nothing before one does.
 	session = true
 	renewable = true
+	vain = 0
 	// Paths that need no session, and those that cannot be reached.
 	open = new Set()
 	lost = new Set()
@@ -135,11 +153,12 @@ class Browser {
 		if (this.lost.has(pathname)) throw new TypeError('Failed to fetch')
 		if (pathname === REFRESH) {
 			this.renewal = request
+			this.onrenewal?.()
 			await Promise.race([
 				this.#held.get(pathname),
 				new Promise((_, reject) => request.signal.addEventListener('abort', () => reject(request.signal.reason))),
 			])
-			this.session ||= this.renewable
+			this.session ||= this.renewable && this.vain-- <= 0
 			return new Response(null, { status: 204 })
 		}
 		const good = this.session || this.open.has(pathname)
@@ -169,12 +188,21 @@ const refusal = () =>
 		headers: { 'WWW-Authenticate': `Reauth realm="reauth@docker", uri="${REFRESH}"` },
 	})
 
-// Worker is one run of the script.
+// Worker is one run of the script, of an active worker unless a test says else.
 class Worker {
 	scope = new Scope()
 	skipped = 0
 	updates = 0
 	limits = []
+	registration = {
+		active: { state: 'activated' },
+		installing: null,
+		waiting: null,
+		update: async () => {
+			this.updates++
+			throw new TypeError('Failed to update')
+		},
+	}
 
 	constructor(browser, app, recovering, scope, authPaths) {
 		this.browser = browser
@@ -203,13 +231,7 @@ class Worker {
 				matchAll: async ({ type = 'window' } = {}) =>
 					browser.tabs.filter((client) => client.controlled && client.type === type),
 			},
-			registration: {
-				scope,
-				update: async () => {
-					this.updates++
-					throw new TypeError('Failed to update')
-				},
-			},
+			registration: Object.assign(this.registration, { scope }),
 			skipWaiting: async () => {
 				this.skipped++
 			},
@@ -218,13 +240,18 @@ class Worker {
 		app?.(this.scope)
 	}
 
-	// ask returns the promise of the worker's answer, or undefined if it leaves
-	// the request to the browser.
-	ask(request) {
+	// dispatch returns the fetch event that a request comes to.
+	dispatch(request) {
 		const event = new FetchEvent(typeof request === 'string' ? new Request(absolute(request)) : request)
 		this.scope.dispatchEvent(event)
 		event.over = true
-		return event.answer
+		return event
+	}
+
+	// ask returns the promise of the worker's answer, or undefined if it leaves
+	// the request to the browser.
+	ask(request) {
+		return this.dispatch(request).answer
 	}
 
 	// text resolves to the status and the body of the answer.
@@ -250,6 +277,8 @@ const REFUSED = '401 {"status":"error"}'
 const post = (path, body) => new Request(absolute(path), { method: 'POST', body })
 
 const navigation = (path) => Object.defineProperty(new Request(absolute(path)), 'mode', { value: 'navigate' })
+
+const withoutCookies = (path) => new Request(absolute(path), { credentials: 'omit' })
 
 const onlyIfCached = (path) => new Request(absolute(path), { mode: 'same-origin', cache: 'only-if-cached' })
 
@@ -365,6 +394,82 @@ test('what left before a renewal ended, and then met the next end of the session
 	release()
 	assert.equal(await slow, '200 answer to body')
 	assert.deepEqual(browser.seen.slice(4), ['POST /slow body', `GET ${REFRESH}`, 'POST /slow body'])
+	assert.deepEqual(browser.tab.visits, [])
+})
+
+test('what left before a renewal ended, and is refused twice more, takes a login', async () => {
+	const browser = new Browser()
+	browser.expire(true)
+	const release = browser.hold('/slow')
+	const worker = browser.start()
+	const slow = worker.text(post('/slow', 'body'))
+	await idle()
+	assert.equal(await worker.text('/a'), '200 answer to /a')
+	browser.expire(false)
+	release()
+	assert.equal(await slow, REFUSED)
+	assert.deepEqual(browser.seen.slice(4), ['POST /slow body', `GET ${REFRESH}`, 'POST /slow body'])
+	assert.deepEqual(browser.tab.visits, [REFRESH])
+})
+
+test('a renewal in vain is made once more', async () => {
+	for (const [vain, answer, visits] of [
+		[1, '200 answer to body', []],
+		[2, REFUSED, [REFRESH]],
+	]) {
+		const browser = new Browser()
+		browser.expire(true)
+		browser.vain = vain
+		assert.equal(await browser.start().text(post('/a', 'body')), answer)
+		assert.deepEqual(browser.seen, ['POST /a body', `GET ${REFRESH}`, 'POST /a body', `GET ${REFRESH}`, 'POST /a body'])
+		assert.deepEqual(browser.tab.visits, visits)
+	}
+})
+
+test('many refused requests share the second renewal, too', async () => {
+	const browser = new Browser()
+	browser.expire(true)
+	browser.vain = 1
+	const worker = browser.start()
+	const answers = await Promise.all(['/a', '/b', '/c'].map((path) => worker.text(path)))
+	assert.deepEqual(
+		answers,
+		['/a', '/b', '/c'].map((path) => `200 answer to ${path}`),
+	)
+	assert.equal(browser.renewals(), 2)
+})
+
+test('a renewal that ended after a replay had left serves it too', async () => {
+	const browser = new Browser()
+	browser.expire(true)
+	browser.vain = 1
+	let release
+	browser.onrenewal = () => {
+		release ??= browser.hold('/slow')
+	}
+	const worker = browser.start()
+	const slow = worker.text('/slow')
+	await idle()
+	assert.equal(await worker.text('/a'), '200 answer to /a')
+	release()
+	assert.equal(await slow, '200 answer to /slow')
+	assert.equal(browser.renewals(), 2)
+	assert.equal(browser.seen.at(-1), 'GET /slow')
+})
+
+test('a renewal that failed does not count', async () => {
+	const browser = new Browser()
+	browser.expire(true)
+	browser.lost.add(REFRESH)
+	const release = browser.hold('/slow')
+	const worker = browser.start()
+	const slow = worker.text('/slow')
+	await idle()
+	assert.equal(await worker.text('/a'), REFUSED)
+	browser.lost.clear()
+	release()
+	assert.equal(await slow, '200 answer to /slow')
+	assert.deepEqual(browser.seen, ['GET /slow', 'GET /a', `GET ${REFRESH}`, `GET ${REFRESH}`, 'GET /slow'])
 })
 
 test('without the auth server the caller gets the 401, and nobody is sent anywhere', async () => {
@@ -392,15 +497,24 @@ test('a renewal that does not end is given up after half a minute', async () => 
 	assert.deepEqual(browser.tab.visits, [])
 })
 
-test('what cannot be sent again gets the 401', async () => {
-	const browser = new Browser()
-	browser.expire(true)
-	const release = browser.hold(REFRESH)
-	const answer = browser.start().text('/a')
-	await idle()
-	browser.lost.add('/a')
-	release()
-	assert.equal(await answer, REFUSED)
+test('a replay that fails is no missing login', async () => {
+	// Whether the first replay fails, or the one after a renewal in vain.
+	for (const vain of [0, 1]) {
+		for (const method of ['GET', 'HEAD', 'POST', 'DELETE']) {
+			const browser = new Browser()
+			browser.expire(true)
+			browser.vain = vain
+			browser.onrenewal = () => {
+				if (browser.renewals() > vain) browser.lost.add('/a')
+			}
+			const answer = browser.start().ask(new Request(absolute('/a'), { method }))
+			const outcome = await answer.then(({ status }) => status, String)
+			assert.equal(outcome, method === 'GET' || method === 'HEAD' ? 'TypeError: Failed to fetch' : 401)
+			await idle()
+			assert.equal(browser.renewals(), vain + 1)
+			assert.deepEqual(browser.tab.visits, [])
+		}
+	}
 })
 
 test('a refused replay sends the visible tab to the login once', async () => {
@@ -548,24 +662,35 @@ test('the refresh path and the auth paths are left to the network, past the app'
 	assert.deepEqual(browser.seen, [])
 })
 
-test('navigations, other origins and only-if-cached are left to the network', async () => {
+test('navigations, other origins, only-if-cached and what goes without cookies are left to the network', async () => {
 	const browser = new Browser()
 	const worker = browser.start()
-	for (const request of [navigation('/a'), new Request(`https://other.example.com${REFRESH}`), onlyIfCached('/a')]) {
+	for (const request of [
+		navigation('/a'),
+		new Request(`https://other.example.com${REFRESH}`),
+		onlyIfCached('/a'),
+		withoutCookies('/a'),
+	]) {
 		assert.equal(worker.ask(request), undefined)
 	}
 	await idle()
 	assert.deepEqual(browser.seen, [])
 })
 
-test('what the app answers to navigations and for other origins is its own', async () => {
+test('what the app answers to navigations, for other origins and without cookies is its own', async () => {
 	const browser = new Browser()
 	browser.expire(true)
 	const answer = refusal()
 	const worker = browser.start({ app: answering(() => answer) })
-	for (const request of [navigation('/a'), new Request('https://other.example.com/a')]) {
+	for (const request of [
+		navigation('/a'),
+		new Request('https://other.example.com/a'),
+		new Request(`https://other.example.com${REFRESH}`),
+		withoutCookies('/a'),
+	]) {
 		assert.equal(await worker.ask(request), answer)
 	}
+	await idle()
 	assert.equal(browser.renewals(), 0)
 })
 
@@ -698,21 +823,84 @@ test('the first worker takes over, in whatever scope', async () => {
 		assert.equal(await worker.extend('install'), 'fulfilled')
 		assert.equal(worker.skipped, 1)
 		assert.equal(await worker.extend('activate'), 'fulfilled')
+		assert.equal(await worker.text('/a'), '200 answer to /a')
 	}
 	assert.equal(browser.renewals(), 0)
 })
 
-test('an update waits where a worker with the refresh script is in charge', async () => {
-	const browser = new Browser()
-	await browser.start().extend('activate')
+// waits tells whether a new worker waits, as it does where one with the refresh
+// script is known to be in charge.
+const waits = async (browser) => {
 	const update = browser.start()
 	assert.equal(await update.extend('install'), 'fulfilled')
-	assert.equal(update.skipped, 0)
+	return update.skipped === 0
+}
+
+test('an update waits where a worker with the refresh script is in charge', async () => {
+	for (const request of [
+		'/a',
+		post('/a', 'body'),
+		REFRESH,
+		navigation('/a'),
+		withoutCookies('/a'),
+		onlyIfCached('/a'),
+		new Request('https://other.example.com/a'),
+	]) {
+		const browser = new Browser()
+		const { work } = browser.start().dispatch(request)
+		// The worker may be ended with its last event.
+		assert.equal(work.length, 1)
+		await Promise.all(work)
+		assert.ok(await waits(browser))
+	}
+})
+
+test('an update waits whatever the app answers', async () => {
+	const browser = new Browser()
+	const worker = browser.start({ app: answering(() => new Response('app')) })
+	assert.equal(await worker.text('/a'), '200 app')
+	assert.ok(await waits(browser))
+})
+
+test('while a worker activates it takes no note of being in charge', async () => {
+	const browser = new Browser()
+	const worker = browser.start()
+	for (const active of [null, { state: 'activating' }]) {
+		worker.registration.active = active
+		await worker.extend('install')
+		await worker.extend('activate')
+		assert.equal(await worker.text('/a'), '200 answer to /a')
+		assert.ok(!(await waits(browser)))
+	}
+	worker.registration.active = { state: 'activated' }
+	await worker.extend('activate')
+	assert.ok(!(await waits(browser)))
+	await worker.text('/a')
+	assert.ok(await waits(browser))
+})
+
+test('every run of a worker takes note once that it is in charge', async () => {
+	const browser = new Browser()
+	for (const run of [1, 2]) {
+		const worker = browser.start()
+		await Promise.all(['/a', '/b'].map((path) => worker.text(path)))
+		await worker.text('/c')
+		assert.equal(browser.caches.puts, run)
+		// As an app does that deletes what it does not know.
+		browser.caches.stores.clear()
+	}
+})
+
+test('a recovery script is not what an update waits for', async () => {
+	const browser = new Browser()
+	await browser.start({ recovering: true }).text('/a')
+	assert.ok(!(await waits(browser)))
+	assert.equal(browser.caches.puts, 0)
 })
 
 test('a recovery script renews the session, and leaves the worker in charge', async () => {
 	const browser = new Browser()
-	await browser.start().extend('activate')
+	await browser.start().text('/a')
 	for (const lost of [[], [REFRESH]]) {
 		browser.expire(true)
 		browser.lost = new Set(lost)
@@ -752,18 +940,38 @@ test('a recovery script that takes over sends the tab to the login, and does not
 	assert.equal(app.skipped, 1)
 })
 
-test("a recovery script asks for the app's own once the server answers", async () => {
+test("a recovery script looks for the app's own once the server answers, every two seconds", async () => {
 	const browser = new Browser()
 	browser.expire(false)
 	const worker = browser.start({ recovering: true })
-	await worker.text('/a')
-	assert.equal(worker.updates, 0)
+	const looks = async (after) => {
+		browser.now += after
+		await worker.text('/a')
+		return worker.updates
+	}
+	assert.equal(await looks(0), 0)
 	browser.session = true
-	assert.equal(await worker.text('/a'), '200 answer to /a')
-	assert.equal(worker.updates, 1)
+	assert.equal(await looks(0), 1)
+	assert.equal(await looks(2000 - 1), 1)
+	assert.equal(await looks(1), 2)
+	assert.equal(await looks(1000), 2)
 	const refresh = browser.start()
 	await refresh.text('/a')
 	assert.equal(refresh.updates, 0)
+})
+
+test("a recovery script does not look for the app's own while there is a new one", async () => {
+	for (const state of ['installing', 'waiting']) {
+		const browser = new Browser()
+		const worker = browser.start({ recovering: true })
+		worker.registration[state] = {}
+		await worker.text('/a')
+		assert.equal(worker.updates, 0)
+		// That was no look: the next one need not wait.
+		worker.registration[state] = null
+		await worker.text('/a')
+		assert.equal(worker.updates, 1)
+	}
 })
 
 test('a recovery script serves as well as any other', async () => {
@@ -807,3 +1015,37 @@ test("the app's caches are left alone", async () => {
 	assert.deepEqual([...browser.caches.used], ['reauth'])
 	assert.equal(traps.size, 2)
 })
+
+for (const broken of [['match'], ['open'], ['put'], ['delete'], ['match', 'open', 'put', 'delete']]) {
+	const storage = `storage that fails to ${broken.join(', ')}`
+
+	test(`${storage} makes no difference to an app`, async () => {
+		const browser = new Browser()
+		browser.caches.broken = new Set(broken)
+		const worker = browser.start()
+		const { answer, work } = worker.dispatch('/a')
+		assert.equal((await answer).status, 200)
+		await Promise.all(work)
+		browser.expire(true)
+		assert.equal(await worker.text('/a'), '200 answer to /a')
+		browser.expire(false)
+		assert.equal(await worker.text(post('/a', 'body')), REFUSED)
+		// What cannot be kept is known as long as the worker runs.
+		assert.equal(await worker.text('/a'), REFUSED)
+		assert.deepEqual(browser.tab.visits, [REFRESH])
+		browser.session = true
+		assert.equal(await worker.text('/a'), '200 answer to /a')
+	})
+
+	test(`${storage} keeps no worker from starting`, async () => {
+		for (const recovering of [false, true]) {
+			const browser = new Browser()
+			browser.caches.broken = new Set(broken)
+			const worker = browser.start({ recovering })
+			assert.equal(await worker.extend('install'), 'fulfilled')
+			assert.equal(worker.skipped, 1)
+			assert.equal(await worker.extend('activate'), 'fulfilled')
+			assert.deepEqual(browser.tab.visits, recovering ? [REFRESH] : [])
+		}
+	})
+}

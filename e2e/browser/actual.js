@@ -4,7 +4,8 @@ import { launch, until } from './browser.js'
 // The clients that are tested: the current one and one that many still have.
 export const clients = ['26.9.0', '25.2.0']
 
-const button = (...labels) => `::-p-xpath(//button[${labels.map((label) => `normalize-space()="${label}"`).join(' or ')}])`
+const button = (...labels) =>
+	`::-p-xpath(//button[${labels.map((label) => `normalize-space()="${label}"`).join(' or ')}])`
 const label = (text) => `::-p-xpath(//*[normalize-space(text())="${text}"])`
 const inNew = (cell) => `[data-testid="new-transaction"] [data-testid="${cell}"]`
 
@@ -65,6 +66,27 @@ export async function addTransaction(page, notes, amount) {
 	await submitTransaction(page, notes)
 }
 
+// fill makes the budget larger by a number of bytes that do not compress, by way
+// of Actual's console.
+export const fill = (page, size) =>
+	page.evaluate(
+		async (account, size) => {
+			const each = 8192
+			const added = Array.from({ length: size / each }, () => {
+				const random = crypto.getRandomValues(new Uint8Array(each))
+				return {
+					account,
+					amount: 0,
+					date: '2020-01-01',
+					notes: String.fromCharCode(...random.map((byte) => 33 + (byte % 90))),
+				}
+			})
+			await window.$send('transactions-batch-update', { added })
+		},
+		page.url().split('/').at(-1),
+		size,
+	)
+
 // showBudget goes to the budget by the sidebar, as a person does.
 export async function showBudget(page) {
 	await page.locator(label('Budget')).click()
@@ -99,16 +121,23 @@ export const isSync = (request) => request.RequestMethod === 'POST' && request.R
 export const syncs = async (stand, status) =>
 	(await stand.requests()).filter((request) => isSync(request) && request.DownstreamStatus === status).length
 
-// saved syncs and resolves once the server has taken what there was. It asks
+// syncUntil syncs until a number of syncs more have ended with a status. It asks
 // again now and then: while Actual syncs it drops such a wish.
-export async function saved(page, stand) {
-	const before = await syncs(stand, 200)
+export async function syncUntil(page, stand, status, more) {
+	const enough = (await syncs(stand, status)) + more
 	let checks = 0
-	await until('a sync that is served', async () => {
+	await until(`${more} syncs with ${status}`, async () => {
 		if (checks++ % 100 === 0) await sync(page)
-		return (await syncs(stand, 200)) > before
+		return (await syncs(stand, status)) >= enough
 	})
 }
+
+// saved resolves once the server has taken what there was.
+export const saved = (page, stand) => syncUntil(page, stand, 200, 1)
+
+// syncInVain resolves once a sync, its replay and the replay of that were
+// refused.
+export const syncInVain = (page, stand) => syncUntil(page, stand, 401, 3)
 
 // readBack opens the budget in a browser of its own and resolves to the notes
 // of its transactions and the first amount of the budget. Where the auth server

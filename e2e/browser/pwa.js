@@ -27,7 +27,9 @@ export class Pwa {
 		app.worker = worker
 		app.type = type
 		app.files = files
-		app.#server = createServer((request, response) => app.#serve(request, response).catch((error) => response.destroy(error)))
+		app.#server = createServer((request, response) =>
+			app.#serve(request, response).catch((error) => response.destroy(error)),
+		)
 		app.#server.listen(0, '127.0.0.1')
 		await once(app.#server, 'listening')
 		app.url = `http://127.0.0.1:${app.#server.address().port}`

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { logIn } from './actual.js'
-import { atLogin, covered, isMarked, launch, mark, newTab, until } from './browser.js'
+import { atLogin, covered, isMarked, launch, mark, newTab } from './browser.js'
 import { file, Pwa } from './pwa.js'
 import { Stand } from './stand.js'
 
@@ -63,7 +63,8 @@ const begin = (page, path) =>
 
 // renewals resolves to how many silent renewals Traefik has seen begin.
 const renewals = async (stand) =>
-	(await stand.requests()).filter((request) => request.RequestPath === '/_reauth' && request.DownstreamStatus === 302).length
+	(await stand.requests()).filter((request) => request.RequestPath === '/_reauth' && request.DownstreamStatus === 302)
+		.length
 
 const refused = async (stand, path) =>
 	(await stand.requests()).filter((request) => request.RequestPath === path && request.DownstreamStatus === 401).length
@@ -104,7 +105,11 @@ test('calls of all tabs that fail at the same time share one renewal', async (t)
 	await other.waitForSelector('#typed')
 	await stand.expire('proxy')
 	const many = (tab) =>
-		tab.evaluate(() => Promise.all(Array.from({ length: 20 }, async (_, i) => (await fetch(`/api/${i}`, { method: 'POST', body: `${i}` })).status)))
+		tab.evaluate(() =>
+			Promise.all(
+				Array.from({ length: 20 }, async (_, i) => (await fetch(`/api/${i}`, { method: 'POST', body: `${i}` })).status),
+			),
+		)
 	const statuses = await Promise.all([many(page), many(other)])
 	assert.deepEqual(statuses.flat(), Array(40).fill(200))
 	assert.equal(app.calls.length, 40)
@@ -117,8 +122,16 @@ test('what a request means is kept over the replay', async (t) => {
 		await stand.expire('proxy')
 		return call(page, path, options)
 	}
-	assert.deepEqual(await inExpired('/api/range', { headers: { Range: 'bytes=2-4' } }), { status: 206, type: 'basic', body: 'cde' })
-	assert.deepEqual(await inExpired('/api/redirect', { redirect: 'manual' }), { status: 0, type: 'opaqueredirect', body: '' })
+	assert.deepEqual(await inExpired('/api/range', { headers: { Range: 'bytes=2-4' } }), {
+		status: 206,
+		type: 'basic',
+		body: 'cde',
+	})
+	assert.deepEqual(await inExpired('/api/redirect', { redirect: 'manual' }), {
+		status: 0,
+		type: 'opaqueredirect',
+		body: '',
+	})
 	assert.equal(JSON.parse((await inExpired('/api/redirect')).body).path, '/api/landed')
 	assert.deepEqual(await inExpired('/api/redirect', { redirect: 'error' }), { error: 'TypeError' })
 	assert.equal((await inExpired('/api/alive', { method: 'POST', body: 'bye', keepalive: true })).status, 200)
@@ -197,7 +210,9 @@ async function stopWorkers(page) {
 test('a Workbox worker with runtime caching: what it caches is renewed, too', async (t) => {
 	const files = {}
 	for (const name of ['sw', 'core', 'routing', 'strategies', 'precaching']) {
-		files[`/workbox/workbox-${name}.${name === 'sw' ? 'js' : 'prod.js'}`] = await file(`workbox-${name}/build/workbox-${name}.${name === 'sw' ? 'js' : 'prod.js'}`)
+		files[`/workbox/workbox-${name}.${name === 'sw' ? 'js' : 'prod.js'}`] = await file(
+			`workbox-${name}/build/workbox-${name}.${name === 'sw' ? 'js' : 'prod.js'}`,
+		)
 	}
 	const worker = `
 importScripts('/workbox/workbox-sw.js')
@@ -237,7 +252,11 @@ test('without a worker the app gets the 401, and a reload leads to the login', a
 
 for (const [what, worker, register] of [
 	['throws when it is run', 'throw new Error("broken")', /ServiceWorker script evaluation failed/],
-	['fails to install', 'addEventListener("install", (event) => event.waitUntil(Promise.reject(new Error("broken"))))', undefined],
+	[
+		'fails to install',
+		'addEventListener("install", (event) => event.waitUntil(Promise.reject(new Error("broken"))))',
+		undefined,
+	],
 ]) {
 	test(`a worker that ${what} leaves the app as it was`, async (t) => {
 		const app = await Pwa.start(t, { worker })
@@ -276,10 +295,16 @@ test('a module worker cannot be had behind a login proxy, with the plugin or wit
 })
 
 test('an app with onfetch and a strict page keeps both', async (t) => {
-	const worker = 'self.onfetch = (event) => { if (event.request.url.endsWith("/api/mine")) event.respondWith(new Response("mine")) }'
+	const worker =
+		'self.onfetch = (event) => { if (event.request.url.endsWith("/api/mine")) event.respondWith(new Response("mine")) }'
 	const app = await Pwa.start(t, { worker })
 	app.headers = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' }
-	app.workerHeaders = { ...app.workerHeaders, 'Cross-Origin-Embedder-Policy': 'require-corp', ETag: '"1"', 'Cache-Control': 'max-age=3600' }
+	app.workerHeaders = {
+		...app.workerHeaders,
+		'Cross-Origin-Embedder-Policy': 'require-corp',
+		ETag: '"1"',
+		'Cache-Control': 'max-age=3600',
+	}
 	const { stand, page } = await enter(t, app)
 	await covered(page)
 	assert(await page.evaluate(() => crossOriginIsolated))
@@ -291,7 +316,9 @@ test('an app with onfetch and a strict page keeps both', async (t) => {
 })
 
 test('the refresh script leaves nothing behind but its listeners', async (t) => {
-	const app = await Pwa.start(t, { worker: 'addEventListener("message", (event) => event.source.postMessage(Object.getOwnPropertyNames(self).sort()))' })
+	const app = await Pwa.start(t, {
+		worker: 'addEventListener("message", (event) => event.source.postMessage(Object.getOwnPropertyNames(self).sort()))',
+	})
 	const names = async ({ page }) => {
 		await page.waitForFunction(() => navigator.serviceWorker.controller ?? navigator.serviceWorker.ready)
 		return page.evaluate(async () => {

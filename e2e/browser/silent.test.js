@@ -11,12 +11,11 @@ import {
 	setBudget,
 	showBudget,
 	submitTransaction,
-	sync,
 	syncs,
 	typedNotes,
 	typeTransaction,
 } from './actual.js'
-import { covered, isMarked, mark, newTab, until } from './browser.js'
+import { covered, isMarked, mark, newTab } from './browser.js'
 import { Stand } from './stand.js'
 
 // timing tells what lay between a refused sync and its replay, by Traefik's own
@@ -24,7 +23,9 @@ import { Stand } from './stand.js'
 async function timing(stand) {
 	const requests = await stand.requests()
 	const refused = requests.findIndex((request) => isSync(request) && request.DownstreamStatus === 401)
-	const replayed = requests.findIndex((request, i) => i > refused && isSync(request) && request.DownstreamStatus === 200)
+	const replayed = requests.findIndex(
+		(request, i) => i > refused && isSync(request) && request.DownstreamStatus === 200,
+	)
 	const [first, second] = [requests[refused], requests[replayed]]
 	const between = requests.slice(refused + 1, replayed)
 	const added = Date.parse(second.StartUTC) - Date.parse(first.StartUTC)
@@ -76,7 +77,7 @@ for (const client of clients) {
 			if (front) await front.close()
 		}
 		assert(await isMarked(page))
-		assert(await syncs(stand, 401) >= 10)
+		assert((await syncs(stand, 401)) >= 10)
 		assert.equal(await stand.logins(), 1)
 		assert.deepEqual((await readBack(t, stand)).notes, notes)
 	})

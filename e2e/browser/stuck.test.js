@@ -1,8 +1,8 @@
 // Installations from before the plugin: they heal at their next load.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { addTransaction, clients, logIn, open, readBack, saved, sync, syncs } from './actual.js'
-import { covered, until } from './browser.js'
+import { addTransaction, clients, logIn, open, readBack, saved, syncs } from './actual.js'
+import { covered } from './browser.js'
 import { Stand } from './stand.js'
 
 for (const client of clients) {

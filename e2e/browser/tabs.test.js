@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { addTransaction, clients, logIn, open, readBack, saved, sync } from './actual.js'
-import { atLogin, covered, isMarked, mark, newTab, until } from './browser.js'
+import { atLogin, covered, isMarked, mark, newTab } from './browser.js'
 import { Stand } from './stand.js'
 
 for (const client of clients) {

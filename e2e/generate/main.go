@@ -35,6 +35,8 @@ func generate() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	// What is called needs parentheses, which biome's formatter takes away.
+	worker = "(" + strings.Trim(worker, ";") + ")"
 	page, err := script("page.js")
 	if err != nil {
 		return nil, err

@@ -17,6 +17,8 @@ type Request struct {
 	Method string    `json:"RequestMethod"`
 	Path   string    `json:"RequestPath"` // with the query
 	Status int       `json:"DownstreamStatus"`
+	Size   int64     `json:"RequestContentSize"` // of the body, in bytes
+	Origin int       `json:"OriginStatus"`       // what the app answered, 0 if it was not asked
 	Start  time.Time `json:"StartUTC"`
 	// Duration runs until the end of the answer.
 	Duration time.Duration

@@ -1,0 +1,96 @@
+// The app is updated, and the plugin removed, under the eyes of the browser.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { addTransaction, clients, open, readBack, saved, syncs } from './actual.js'
+import { covered, isMarked, mark, until } from './browser.js'
+import { Stand } from './stand.js'
+
+const [current, old] = clients
+
+// waiting resolves once a new worker waits for the old one's tabs to close.
+const waiting = (page) => page.waitForFunction(async () => (await navigator.serviceWorker.getRegistration())?.waiting)
+
+// takeUpdate does what the app's own button does, and loads the page anew.
+async function takeUpdate(page) {
+	await page
+		.evaluate(async () => {
+			const registration = await navigator.serviceWorker.getRegistration()
+			const changed = new Promise((resolve) => {
+				navigator.serviceWorker.addEventListener('controllerchange', resolve)
+			})
+			registration.waiting.postMessage({ type: 'SKIP_WAITING' })
+			await changed
+		})
+		.catch((error) => {
+			// The app may be quicker with loading its page anew.
+			if (!/context was destroyed|detached/i.test(error.message)) throw error
+		})
+	await page.reload()
+}
+
+// scripts resolves to the scripts that the page was loaded with.
+const scripts = (page) => page.$$eval('script[src]', (elements) => elements.map(({ src }) => src).sort())
+
+const refused = async (stand) =>
+	(await stand.requests()).some(
+		(request) => request.RequestPath === '/account/needs-bootstrap' && request.DownstreamStatus === 401,
+	)
+
+for (const [from, to] of [
+	[old, current],
+	[current, old],
+]) {
+	test(`an update from ${from} to ${to} waits until the person wants it, whatever the session`, async (t) => {
+		const stand = await Stand.start(t, { Actual: from, Plugin: true })
+		const page = await open(t, stand)
+		await covered(page)
+		await addTransaction(page, 'before', '1.00')
+		await saved(page, stand)
+		const before = await scripts(page)
+		await stand.configure({ Actual: to })
+		// The update is looked for with the session expired first.
+		await stand.expire('proxy')
+		await page.reload()
+		await page.waitForSelector('[data-testid="transaction-table"]')
+		await mark(page)
+		await page.evaluate(async () => (await navigator.serviceWorker.getRegistration()).update().catch(() => {}))
+		await waiting(page)
+		assert(await isMarked(page))
+		assert.deepEqual(await scripts(page), before)
+
+		await takeUpdate(page)
+		await until('the new version', async () => {
+			const now = await scripts(page)
+			return now.length > 0 && now.join() !== before.join()
+		})
+		await covered(page)
+		await stand.expire('proxy')
+		assert.equal(await page.evaluate(async () => (await fetch('/account/needs-bootstrap')).status), 200)
+		assert(await refused(stand))
+		assert.equal(await stand.logins(), 1)
+		// The old client cannot open the new one's budget, which the new one still can.
+		await stand.configure({ Actual: current })
+		assert.deepEqual((await readBack(t, stand)).notes, ['before'])
+	})
+}
+
+for (const client of clients) {
+	test(`${client}: the plugin removed again leaves the app as it was`, async (t) => {
+		const stand = await Stand.start(t, { Actual: client, Plugin: true })
+		const page = await open(t, stand)
+		await covered(page)
+		await addTransaction(page, 'with', '1.00')
+		await saved(page, stand)
+		await stand.configure({ Plugin: false })
+		await page.reload()
+		await page.waitForSelector('[data-testid="transaction-table"]')
+		await page.evaluate(async () => (await navigator.serviceWorker.getRegistration()).update())
+		await waiting(page)
+		await takeUpdate(page)
+		await page.waitForSelector('[data-testid="transaction-table"]')
+		await addTransaction(page, 'without', '1.00')
+		await saved(page, stand)
+		assert.equal(await syncs(stand, 401), 0)
+		assert.deepEqual((await readBack(t, stand)).notes, ['with', 'without'])
+	})
+}

@@ -59,7 +59,7 @@ e2e: build ## Test the plugin in a real Traefik
 .PHONY: browser
 browser: build ## Test the plugin and its scripts in Chromium
 	cd e2e && go build -o bin/control ./control
-	cd e2e && node --test --test-concurrency=2 --test-timeout=240000 --test-reporter=spec browser/*.test.js
+	cd e2e && node --test --test-concurrency=2 --test-timeout=1200000 --test-reporter=spec browser/*.test.js
 
 .PHONY: fuzz
 fuzz: ## Fuzz each target for FUZZTIME

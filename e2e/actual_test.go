@@ -81,7 +81,7 @@ func TestActualBudgetExpiresAndComesBack(t *testing.T) {
 	if res := c.send("POST", "/sync/sync", "edits", append(sync, fetch...)...); !isChallenge(res) {
 		t.Errorf("sync, expired: %s", describe(res))
 	}
-	if res := c.send("GET", "/sw.js", "", "Service-Worker: script", "Sec-Fetch-Mode: same-origin", "Sec-Fetch-Dest: serviceworker"); !isChallenge(res) {
+	if res := c.send("GET", "/sw.js", "", forWorker...); !isRecovery(res) {
 		t.Errorf("worker script, expired: %s", describe(res))
 	}
 
@@ -109,7 +109,17 @@ func TestActualBudgetExpiresAndComesBack(t *testing.T) {
 	}
 }
 
-// The plugin adds nothing to what Actual answers, and takes nothing away.
+func TestActualBudgetsWorkerScriptComesBehindTheRefreshScript(t *testing.T) {
+	_, _, c := startActual(t)
+	c.enter(good)
+	alone := c.send("GET", "/sw.js", "", fetch...)
+	if res := c.send("GET", "/sw.js", "", forWorker...); alone.body == "" || !isPrefixed(res, alone.body) || res.ContentLength != int64(len(res.body)) {
+		t.Errorf("got %s", describe(res))
+	}
+}
+
+// But for the worker's script, the plugin adds nothing to what Actual answers,
+// and takes nothing away.
 func TestActualBudgetsAnswersAreUntouched(t *testing.T) {
 	_, actual, c := startActual(t)
 	c.enter(good)

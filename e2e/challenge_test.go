@@ -92,12 +92,11 @@ func TestPreflightByteForByte(t *testing.T) {
 }
 
 func TestPreflightsOfListedOriginsNeverReachTheAuthServer(t *testing.T) {
-	_, external, _ := strings.Cut(shared.URL(corsHost), "://")
 	c := newClient(t, overHTTP1, corsHost)
 	ask := func(origin string) int {
-		before := shared.Authentik.Asked(external)
+		before := overHTTP1.asked(corsHost)
 		c.send("OPTIONS", "/api/data", "", "Origin: "+origin, "Access-Control-Request-Method: PUT")
-		return shared.Authentik.Asked(external) - before
+		return overHTTP1.asked(corsHost) - before
 	}
 	if asked := ask(listedOrigin); asked != 0 {
 		t.Errorf("the auth server was asked %d times", asked)
@@ -135,6 +134,8 @@ func TestVaryOnEveryResponseWithAList(t *testing.T) {
 	check("login redirect", c.send("GET", "/", "", navigation...))
 	check("challenge", c.send("GET", "/api/data", "", fetch...))
 	check("refresh, expired", c.send("GET", "/_reauth", "", fetch...))
+	check("refresh page", c.send("GET", "/_reauth", "", navigation...))
+	check("recovery script", c.send("GET", "/sw.js", "", forWorker...))
 	check("405", c.send("POST", "/_reauth", "", fetch...))
 	c.enter(good)
 	page := c.send("GET", "/", "", navigation...)
@@ -143,6 +144,7 @@ func TestVaryOnEveryResponseWithAList(t *testing.T) {
 		t.Errorf("the app's own Vary became %q", got)
 	}
 	check("refresh", c.send("GET", "/_reauth", "", fetch...))
+	check("worker script", c.send("GET", "/sw.js", "", forWorker...))
 }
 
 // Every refused request without a session gets a session and a cookie of its

@@ -14,10 +14,14 @@ import (
 	"github.com/traefik-reauth/reauth/e2e/stand"
 )
 
-var printed = regexp.MustCompile(`(?s)Open +(http://\S+)\n.*curl -d session=proxy (http://\S+)\n.*Ctrl-C\n`)
+var (
+	printed = regexp.MustCompile(`(?s)Open +(http://\S+)\n.*curl -d session=proxy (http://\S+)\n.*Ctrl-C\n`)
+	told    = regexp.MustCompile(`\n\d\d:\d\d:\d\d  GET /account/needs-bootstrap was refused with 401\n`)
+	private = regexp.MustCompile(`code=|state=|authentik_`)
+)
 
 // TestDemoServesActualAndStopsCleanly follows what the demo prints: it opens the
-// URL, logs in, expires the session and presses Ctrl-C.
+// URL, logs in, expires the session, reads of the refusal and presses Ctrl-C.
 func TestDemoServesActualAndStopsCleanly(t *testing.T) {
 	binary := filepath.Join(t.TempDir(), "demo")
 	if out, err := exec.Command("go", "build", "-o", binary, "./demo").CombinedOutput(); err != nil {
@@ -32,18 +36,23 @@ func TestDemoServesActualAndStopsCleanly(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = demo.Stop() })
 
-	var found []string
-	deadline, tick := time.After(time.Minute), time.Tick(20*time.Millisecond)
-	for found == nil {
-		select {
-		case <-tick:
-			found = printed.FindStringSubmatch(demo.Log())
-		case <-demo.Ended():
-			t.Fatalf("the demo ended: %s", demo.Log())
-		case <-deadline:
-			t.Fatalf("the demo printed no URL: %s", demo.Log())
+	await := func(what string, line *regexp.Regexp) []string {
+		t.Helper()
+		deadline, tick := time.After(time.Minute), time.Tick(20*time.Millisecond)
+		for {
+			select {
+			case <-tick:
+				if found := line.FindStringSubmatch(demo.Log()); found != nil {
+					return found
+				}
+			case <-demo.Ended():
+				t.Fatalf("the demo ended: %s", demo.Log())
+			case <-deadline:
+				t.Fatalf("the demo printed no %s: %s", what, demo.Log())
+			}
 		}
 	}
+	found := await("URL", printed)
 	base, expire := found[1], found[2]
 
 	c := newClient(t, http1(func(string) string { return base }), appHost)
@@ -59,6 +68,10 @@ func TestDemoServesActualAndStopsCleanly(t *testing.T) {
 	}
 	if res := c.send("GET", "/account/needs-bootstrap", "", fetch...); !isChallenge(res) {
 		t.Errorf("expired: %s", describe(res))
+	}
+	await("refusal", told)
+	if secret := private.FindString(demo.Log()); secret != "" {
+		t.Errorf("the demo printed %s: %s", secret, demo.Log())
 	}
 
 	if code, err := demo.End(os.Interrupt); code != 0 || err != nil {

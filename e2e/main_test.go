@@ -31,6 +31,8 @@ const (
 	consentHost = "consent" // the identity provider asks for consent
 	failingHost = "failing" // the auth server answers what the test says
 	downHost    = "down"    // the auth server is not there
+	offHost     = "off"     // the plugin leaves worker scripts alone
+	zipHost     = "zip"     // Traefik compresses what the plugin answers
 )
 
 const (
@@ -80,6 +82,8 @@ func runShared(m *testing.M) (code int, err error) {
 			route(consentHost, "reauth", stand.ForwardAuth),
 			route(failingHost, "reauth", stand.ForwardAuth),
 			route(downHost, "reauth", stand.ForwardAuthDown),
+			route(offHost, "reauth-off", stand.ForwardAuth),
+			route(zipHost, stand.Compress, "reauth", stand.ForwardAuth),
 		},
 		// One that lists the plugin everywhere must not lose the login.
 		Outpost: []string{"reauth"},
@@ -93,6 +97,8 @@ func runShared(m *testing.M) (code int, err error) {
 				"accessControlExposeHeaders":    []string{"X-Request-Id"},
 				"accessControlMaxAge":           600,
 			},
+			// As a label gives it.
+			"reauth-off": {"serviceWorker": "false"},
 		},
 	})
 	if err != nil {
@@ -150,8 +156,16 @@ func oneProtocol(set func(*http.Protocols, bool)) *http.Protocols {
 // behave changes how the auth server acts towards a host and returns how it
 // acted before.
 func (p protocol) behave(host string, behaviour authentik.Behaviour) authentik.Behaviour {
+	return shared.Authentik.SetBehaviour(p.external(host), behaviour)
+}
+
+// asked returns how many requests for a host the auth server was asked about.
+func (p protocol) asked(host string) int { return shared.Authentik.Asked(p.external(host)) }
+
+// external returns what the auth server calls a host.
+func (p protocol) external(host string) string {
 	_, external, _ := strings.Cut(p.base(host), "://")
-	return shared.Authentik.SetBehaviour(external, behaviour)
+	return external
 }
 
 // forEachProtocol runs a test over each protocol.
@@ -282,6 +296,7 @@ func (c *client) open(req *http.Request, follow bool) (*http.Response, error) {
 var (
 	navigation = []string{"Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document", "Accept: text/html,*/*;q=0.8"}
 	fetch      = []string{"Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty", "Accept: */*"}
+	forWorker  = []string{"Service-Worker: script", "Sec-Fetch-Mode: same-origin", "Sec-Fetch-Dest: serviceworker", "Accept: */*"}
 )
 
 // logIn visits path, logs in at the page it is sent to and returns where that
@@ -354,5 +369,9 @@ func isLogin(res response) bool {
 func describe(res response) string {
 	var header bytes.Buffer
 	_ = res.Header.Write(&header)
-	return fmt.Sprintf("%s\n%s\n%.300s", res.Status, header.String(), res.body)
+	format := "%s\n%s\n%.300s"
+	if res.Header.Get("Content-Encoding") != "" {
+		format = "%s\n%s\n%.300q"
+	}
+	return fmt.Sprintf(format, res.Status, header.String(), res.body)
 }

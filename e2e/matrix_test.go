@@ -17,6 +17,8 @@ const (
 	login     outcome = "the redirect to the login"
 	preflight outcome = "the plugin's answer to a preflight"
 	fromAuth  outcome = "the auth server's own error"
+	prefixed  outcome = "the refresh script and the app's"
+	recovery  outcome = "the recovery script"
 )
 
 // outcomeOf tells what res is; straight is what the app answers by itself.
@@ -26,6 +28,10 @@ func outcomeOf(res, straight response, authStatus int) outcome {
 		return challenge
 	case isLogin(res):
 		return login
+	case isRecovery(res):
+		return recovery
+	case isPrefixed(res, straight.body):
+		return prefixed
 	case authStatus != 0 && res.StatusCode == authStatus:
 		return fromAuth
 	case res.StatusCode == http.StatusNoContent && res.Header.Get("Access-Control-Allow-Methods") != "":
@@ -71,7 +77,12 @@ func TestAnswerMatrix(t *testing.T) {
 		{name: "sync POST", method: "POST", path: "/sync/sync", headers: append([]string{"Content-Type: application/actual-sync"}, fetch...), body: "x", want: ifGood(fromApp, challenge)},
 		{name: "sync POST without fetch metadata", method: "POST", path: "/sync/sync", headers: []string{"Content-Type: application/actual-sync", "Accept: text/html"}, body: "x", want: ifGood(fromApp, challenge)},
 		{name: "JSON POST without fetch metadata", method: "POST", path: "/api/data", headers: []string{"Content-Type: application/json", "Accept: text/html"}, body: "{}", want: ifGood(fromApp, challenge)},
-		{name: "worker script", path: "/sw.js", headers: []string{"Service-Worker: script", "Sec-Fetch-Mode: same-origin", "Sec-Fetch-Dest: serviceworker"}, want: ifGood(fromApp, challenge)},
+		{name: "worker script", path: "/sw.js", headers: forWorker, want: ifGood(prefixed, recovery)},
+		{name: "worker script with a list", host: corsHost, path: "/sw.js", headers: forWorker, want: ifGood(prefixed, recovery)},
+		{name: "worker script that is none", path: "/budget", headers: forWorker, want: ifGood(fromApp, recovery)},
+		{name: "worker script by a fetch", path: "/sw.js", headers: fetch, want: ifGood(fromApp, challenge)},
+		{name: "worker script, option off", host: offHost, path: "/sw.js", headers: forWorker, want: ifGood(fromApp, challenge)},
+		{name: "worker script, redirect to the outpost's start", host: oldHost, path: "/sw.js", headers: forWorker, want: ifGood(prefixed, recovery)},
 		{name: "event stream", path: "/ended", headers: []string{"Sec-Fetch-Mode: cors", "Accept: text/event-stream"}, want: ifGood(fromApp, challenge)},
 		{name: "event stream without fetch metadata", path: "/ended", headers: []string{"Accept: text/event-stream"}, want: ifGood(fromApp, challenge)},
 		{name: "HEAD", method: "HEAD", path: "/api/data", headers: fetch, want: ifGood(fromApp, challenge)},
@@ -93,6 +104,8 @@ func TestAnswerMatrix(t *testing.T) {
 		{name: "auth server answers 503, navigation", host: failingHost, headers: navigation, want: always(fromAuth), authStatus: http.StatusServiceUnavailable},
 		{name: "auth server answers 403, fetch", host: failingHost, path: "/api/data", headers: fetch, want: always(fromAuth), authStatus: http.StatusForbidden},
 		{name: "auth server answers 400, fetch", host: failingHost, path: "/api/data", headers: fetch, want: always(fromAuth), authStatus: http.StatusBadRequest},
+		{name: "auth server answers 503, worker script", host: failingHost, path: "/sw.js", headers: forWorker, want: always(fromAuth), authStatus: http.StatusServiceUnavailable},
+		{name: "auth server down, worker script", host: downHost, path: "/sw.js", headers: forWorker, want: always(fromAuth), authStatus: http.StatusInternalServerError},
 		{name: "auth server down, fetch", host: downHost, path: "/api/data", headers: fetch, want: always(fromAuth), authStatus: http.StatusInternalServerError},
 		{name: "auth server down, navigation", host: downHost, headers: navigation, want: always(fromAuth), authStatus: http.StatusInternalServerError},
 	}

@@ -1,14 +1,21 @@
 package e2e
 
 import (
+	"compress/gzip"
 	"fmt"
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
+	"time"
 
 	"github.com/gorilla/websocket"
 )
+
+// workerScript is the script of the probe's service worker. It does not end in a
+// line feed, and its length in bytes is not that in characters.
+const workerScript = "'use strict'\n// für das Gerät\naddEventListener('fetch', () => {})"
 
 // probe stands for any web app: it has an endpoint per thing an app may do
 // that a middleware may break. Actual Budget does only some of them.
@@ -64,9 +71,30 @@ func (p *probe) handler() http.Handler {
 		}
 		answer(rw, "synced "+string(body))
 	})
-	mux.HandleFunc("/sw.js", func(rw http.ResponseWriter, _ *http.Request) {
-		rw.Header().Set("Content-Type", "text/javascript")
-		answer(rw, "// worker")
+	mux.HandleFunc("/sw.js", func(rw http.ResponseWriter, req *http.Request) {
+		isolate(rw.Header())
+		// Honours ranges and what a browser has already.
+		http.ServeContent(rw, req, "", time.Unix(1e9, 0), strings.NewReader(workerScript))
+	})
+	mux.HandleFunc("/chunked/sw.js", func(rw http.ResponseWriter, _ *http.Request) {
+		isolate(rw.Header())
+		for _, line := range strings.SplitAfter(workerScript, "\n") {
+			answer(rw, line)
+			rw.(http.Flusher).Flush()
+		}
+	})
+	mux.HandleFunc("/negotiated/sw.js", func(rw http.ResponseWriter, req *http.Request) {
+		rw.Header().Set("Vary", "Accept-Encoding")
+		isolate(rw.Header())
+		if strings.Contains(req.Header.Get("Accept-Encoding"), "gzip") {
+			zip(rw, workerScript)
+		} else {
+			answer(rw, workerScript)
+		}
+	})
+	mux.HandleFunc("/zipped/sw.js", func(rw http.ResponseWriter, _ *http.Request) {
+		isolate(rw.Header())
+		zip(rw, workerScript)
 	})
 	mux.HandleFunc("/unauthorized", func(rw http.ResponseWriter, _ *http.Request) {
 		rw.Header().Set("Content-Type", "application/json")
@@ -156,6 +184,23 @@ func (p *probe) send(rw http.ResponseWriter, req *http.Request, format string) {
 
 func answer(rw http.ResponseWriter, text string) {
 	_, _ = io.WriteString(rw, text)
+}
+
+// isolate sets the headers of a worker's script as Actual Budget does, which
+// isolates its pages.
+func isolate(header http.Header) {
+	header.Set("Content-Type", "text/javascript; charset=utf-8")
+	header.Set("Cache-Control", "public, max-age=0")
+	header.Set("Cross-Origin-Embedder-Policy", "require-corp")
+	header.Set("ETag", `"1"`)
+}
+
+// zip answers with text, compressed.
+func zip(rw http.ResponseWriter, text string) {
+	rw.Header().Set("Content-Encoding", "gzip")
+	compressor := gzip.NewWriter(rw)
+	_, _ = io.WriteString(compressor, text)
+	_ = compressor.Close()
 }
 
 // zeros is a source of any length.

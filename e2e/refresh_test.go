@@ -1,8 +1,13 @@
 package e2e
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"net/http"
 	"net/url"
+	"reflect"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -36,12 +41,70 @@ func TestRefreshVisitWithGoodSession(t *testing.T) {
 				t.Errorf("rd %q: got %s", rd, describe(res))
 			}
 		}
-		for _, path := range []string{"/_reauth", "/_reauth?rd=%zz", "/_reauth?rd=/a&rd=/b"} {
-			if res := c.send("GET", path, "", navigation...); res.StatusCode != http.StatusSeeOther || res.Header.Get("Location") != "/" {
-				t.Errorf("%s: got %s", path, describe(res))
-			}
+		if res := c.send("GET", "/_reauth?rd=/a&rd=/b", "", navigation...); res.StatusCode != http.StatusSeeOther || res.Header.Get("Location") != "/" {
+			t.Errorf("two values of rd: got %s", describe(res))
 		}
 	})
+}
+
+var inline = regexp.MustCompile(`(?s)<(script|style)>(.*?)</`)
+
+// Who does not say where to go back to is shown a page, the same whatever the
+// session and the auth server are up to.
+func TestRefreshPageIsShownWithoutAskingTheAuthServer(t *testing.T) {
+	tests := []struct {
+		name, host, path string
+		state            session
+		headers          []string
+	}{
+		{"session good", appHost, "/_reauth", good, navigation},
+		{"session expired", appHost, "/_reauth", expired, navigation},
+		{"no session", appHost, "/_reauth", none, navigation},
+		{"without fetch metadata", appHost, "/_reauth", none, []string{"Accept: text/html,*/*;q=0.8"}},
+		{"another query", appHost, "/_reauth?from=menu", none, navigation},
+		{"rd that cannot be read", appHost, "/_reauth?rd=%zz", none, navigation},
+		{"with a list", corsHost, "/_reauth", none, navigation},
+		{"option off", offHost, "/_reauth", none, navigation},
+		{"auth server down", downHost, "/_reauth", none, navigation},
+	}
+	forEachProtocol(t, func(t *testing.T, p protocol) {
+		for _, tt := range tests {
+			t.Run(tt.name, func(t *testing.T) {
+				c := newClient(t, p, tt.host)
+				c.enter(tt.state)
+				asked := p.asked(tt.host)
+				res := c.send("GET", tt.path, "", tt.headers...)
+				if res.StatusCode != http.StatusOK || !strings.Contains(res.body, "<h1>Your session has expired</h1>") ||
+					res.Header.Get("Content-Type") != "text/html; charset=utf-8" || res.Header.Get("Cache-Control") != "no-store" || len(res.Cookies()) != 0 {
+					t.Errorf("got %s", describe(res))
+				}
+				allowed := "default-src 'none'; "
+				for _, source := range inline.FindAllStringSubmatch(res.body, -1) {
+					sum := sha256.Sum256([]byte(source[2]))
+					allowed += source[1] + "-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; "
+				}
+				if policy := res.Header.Get("Content-Security-Policy"); !sameDirectives(policy, allowed+"base-uri 'none'; form-action 'none'; frame-ancestors 'none'") {
+					t.Errorf("the page has what allows %q, and the policy is %q", allowed, policy)
+				}
+				head := c.send("HEAD", tt.path, "", tt.headers...)
+				head.Header.Del("Date")
+				res.Header.Del("Date")
+				if head.StatusCode != res.StatusCode || head.body != "" || head.ContentLength != int64(len(res.body)) || !reflect.DeepEqual(head.Header, res.Header) {
+					t.Errorf("HEAD: got %s", describe(head))
+				}
+				if asked := p.asked(tt.host) - asked; asked != 0 {
+					t.Errorf("the auth server was asked %d times", asked)
+				}
+			})
+		}
+	})
+}
+
+// sameDirectives reports whether two policies have the same directives, in any
+// order (CSP Level 3, section 2.2.1).
+func sameDirectives(a, b string) bool {
+	directives := func(policy string) []string { return slices.Sorted(slices.Values(strings.Split(policy, "; "))) }
+	return slices.Equal(directives(a), directives(b))
 }
 
 func TestRefreshFetchWithGoodSession(t *testing.T) {

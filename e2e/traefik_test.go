@@ -73,6 +73,7 @@ func TestOptionsAsLabels(t *testing.T) {
 		"refreshpath":                   "/renew",
 		"loginurls":                     "https://login.example.com/, /start",
 		"authpaths":                     "/auth/, /outpost.goauthentik.io/",
+		"serviceworker":                 "false",
 		"accesscontrolalloworiginlist":  "https://a.example.com, https://b.example.com",
 		"accesscontrolallowcredentials": "true",
 		"accesscontrolallowmethods":     "PUT, DELETE",
@@ -81,6 +82,7 @@ func TestOptionsAsLabels(t *testing.T) {
 		"accesscontrolmaxage":           "0",
 	}, func(req *http.Request) {
 		req.Header.Set("Origin", "https://b.example.com")
+		req.Header.Set("Service-Worker", "script")
 	})
 	if res.StatusCode != http.StatusUnauthorized ||
 		res.Header.Get("WWW-Authenticate") != `Reauth realm="test@file", uri="/renew"` ||

@@ -41,13 +41,18 @@ export async function open(t, stand, profile) {
 	return page
 }
 
+// typeInto types into a cell of a table, which becomes an input when clicked.
+async function typeInto(page, cell, text) {
+	await page.locator(cell).click()
+	const input = await page.waitForSelector(`${cell} input`)
+	await input.type(text)
+}
+
 // typeTransaction types a payment into the account's page without adding it.
 export async function typeTransaction(page, notes, amount) {
 	if (!(await page.$('[data-testid="new-transaction"]'))) await page.locator(button('Add New', 'Add new')).click()
-	await page.locator(inNew('notes')).click()
-	await page.keyboard.type(notes)
-	await page.locator(inNew('debit')).click()
-	await page.keyboard.type(amount)
+	await typeInto(page, inNew('notes'), notes)
+	await typeInto(page, inNew('debit'), amount)
 }
 
 // submitTransaction adds the payment that was typed.
@@ -103,8 +108,7 @@ const firstBudget = '[data-testid="budget-table"] [data-testid="row"] [data-test
 
 // setBudget changes the first amount of the budget.
 export async function setBudget(page, amount) {
-	await page.locator(firstBudget).click()
-	await page.keyboard.type(amount)
+	await typeInto(page, firstBudget, amount)
 	await page.keyboard.press('Enter')
 }
 

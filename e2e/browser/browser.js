@@ -84,11 +84,13 @@ export async function until(what, check) {
 	}
 }
 
-// covered resolves once a worker with the refresh script controls the page. It
-// takes its time between two looks: a new worker waits for the old one's calls.
+// covered resolves once a worker with the refresh script controls the page. A
+// new worker waits for the old one's calls, so none is made meanwhile.
 export async function covered(page) {
 	await page.waitForFunction(
 		async () => {
+			const registration = await navigator.serviceWorker.getRegistration()
+			if (!registration || registration.installing || registration.waiting) return false
 			if (navigator.serviceWorker.controller?.state !== 'activated') return false
 			// The script makes its note with the first request it sees.
 			await fetch('/favicon.ico')

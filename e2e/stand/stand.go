@@ -50,6 +50,8 @@ const (
 	ForwardAuth = "authentik"
 	// ForwardAuthDown asks a server that is not there.
 	ForwardAuthDown = "authentik-down"
+	// Compress compresses what the browser takes compressed.
+	Compress = "compress"
 )
 
 // Route is an app on a host of its own.
@@ -334,6 +336,7 @@ func (s *Stand) writeDynamic() error {
 			"authResponseHeaders": []string{"X-authentik-username", "X-authentik-groups", "X-authentik-email", "X-authentik-name", "X-authentik-uid"},
 		}},
 		ForwardAuthDown: map[string]any{"forwardAuth": map[string]any{"address": downAddress, "maxResponseBodySize": maxAuthBody}},
+		Compress:        map[string]any{"compress": map[string]any{}},
 		// Answers 403, which nothing else here does.
 		nobody: map[string]any{"ipAllowList": map[string]any{"sourceRange": []string{"192.0.2.0/32"}}},
 	}

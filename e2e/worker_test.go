@@ -1,0 +1,219 @@
+package e2e
+
+import (
+	"compress/gzip"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/traefik-reauth/reauth/e2e/authentik"
+	"github.com/traefik-reauth/reauth/e2e/stand"
+)
+
+var inPlugin = regexp.MustCompile("const workerScript = `([^`]*)`\n")
+
+// scriptOf returns the refresh script for the defaults, or the recovery script.
+func scriptOf(recovering bool) string {
+	return pluginsScript() + `("/_reauth",["/outpost.goauthentik.io"],` + strconv.FormatBool(recovering) + ");"
+}
+
+var pluginsScript = sync.OnceValue(func() string {
+	text, err := os.ReadFile(filepath.Join(filepath.Dir(stand.Root()), "browser.go"))
+	if err != nil {
+		panic(err)
+	}
+	return inPlugin.FindStringSubmatch(string(text))[1]
+})
+
+// isPrefixed reports whether res is the app's script, script, behind the refresh
+// script.
+func isPrefixed(res response, script string) bool {
+	return res.StatusCode == http.StatusOK && res.body == scriptOf(false)+script &&
+		res.Header.Get("Cache-Control") == "private, no-cache" && res.Header["Content-Encoding"] == nil &&
+		res.Header["Etag"] == nil && res.Header["Last-Modified"] == nil && res.Header["Accept-Ranges"] == nil &&
+		res.Header["Cross-Origin-Embedder-Policy"] == nil
+}
+
+// isRecovery reports whether res is the recovery script, with what the plugin
+// says about it and nothing else.
+func isRecovery(res response) bool {
+	return res.StatusCode == http.StatusOK && res.body == scriptOf(true) && res.ContentLength == int64(len(res.body)) &&
+		res.Header.Get("Cache-Control") == "no-store" && res.Header.Get("Content-Type") == "text/javascript; charset=utf-8" &&
+		res.Header.Get("Service-Worker-Allowed") == "/" && res.Header.Get("X-Content-Type-Options") == "nosniff" &&
+		len(res.Cookies()) == 0 && res.Header["Location"] == nil && res.Header["Cross-Origin-Embedder-Policy"] == nil
+}
+
+func TestWorkerScriptComesBehindTheRefreshScript(t *testing.T) {
+	tests := []struct {
+		name, path     string
+		acceptEncoding string
+		chunked        bool
+	}{
+		{"with its length", "/sw.js", "gzip, deflate, br, zstd", false},
+		{"in chunks", "/chunked/sw.js", "gzip, deflate, br, zstd", true},
+		{"of an app that compresses if it may", "/negotiated/sw.js", "gzip, deflate, br, zstd", false},
+		{"without Accept-Encoding", "/negotiated/sw.js", "", false},
+	}
+	forEachProtocol(t, func(t *testing.T, p protocol) {
+		for _, tt := range tests {
+			t.Run(tt.name, func(t *testing.T) {
+				c := newClient(t, p, appHost)
+				c.enter(good)
+				headers := forWorker
+				if tt.acceptEncoding != "" {
+					headers = append([]string{"Accept-Encoding: " + tt.acceptEncoding}, headers...)
+				}
+				res := c.send("GET", tt.path, "", headers...)
+				length := int64(len(res.body))
+				if tt.chunked {
+					length = -1
+				}
+				if !isPrefixed(res, workerScript) || res.ContentLength != length || res.Header.Get("Content-Type") != "text/javascript; charset=utf-8" {
+					t.Errorf("want the length %d, got %s", length, describe(res))
+				}
+			})
+		}
+	})
+}
+
+// A browser may have the script from before the plugin was there.
+func TestWorkerScriptIsSentWholeWhateverTheBrowserHas(t *testing.T) {
+	const before, after = "Mon, 01 Jan 2001 00:00:00 GMT", "Wed, 01 Jan 2025 00:00:00 GMT"
+	tests := []struct {
+		header string
+		status int // what it brings without the plugin
+	}{
+		{`If-None-Match: "1"`, http.StatusNotModified},
+		{"If-None-Match: *", http.StatusNotModified},
+		{"If-Modified-Since: " + after, http.StatusNotModified},
+		{`If-Match: "2"`, http.StatusPreconditionFailed},
+		{"If-Unmodified-Since: " + before, http.StatusPreconditionFailed},
+		{"Range: bytes=3-5", http.StatusPartialContent},
+		{"Range: bytes=9999-", http.StatusRequestedRangeNotSatisfiable},
+	}
+	forEachProtocol(t, func(t *testing.T, p protocol) {
+		c := newClient(t, p, appHost)
+		c.enter(good)
+		for _, tt := range tests {
+			headers := append([]string{tt.header}, forWorker...)
+			if res := newClient(t, p, bareHost).send("GET", "/sw.js", "", headers...); res.StatusCode != tt.status {
+				t.Errorf("%s, without the plugin: want %d, got %s", tt.header, tt.status, describe(res))
+			}
+			if res := c.send("GET", "/sw.js", "", headers...); !isPrefixed(res, workerScript) {
+				t.Errorf("%s: got %s", tt.header, describe(res))
+			}
+		}
+	})
+}
+
+func TestWorkerScriptThatCannotBePrefixedIsUntouched(t *testing.T) {
+	zip := append([]string{"Accept-Encoding: gzip"}, forWorker...)
+	known := append([]string{`If-None-Match: "1"`}, zip...)
+	tests := []struct {
+		name, host, path string
+		headers          []string
+	}{
+		{"compressed whatever the browser accepts", appHost, "/zipped/sw.js", zip},
+		{"no script", appHost, "/budget", zip},
+		{"option off", offHost, "/sw.js", zip},
+		{"option off, compressed", offHost, "/negotiated/sw.js", zip},
+		{"option off, known to the browser", offHost, "/sw.js", known},
+	}
+	forEachProtocol(t, func(t *testing.T, p protocol) {
+		for _, tt := range tests {
+			t.Run(tt.name, func(t *testing.T) {
+				c := newClient(t, p, tt.host)
+				c.enter(good)
+				expectSame(t, c.send("GET", tt.path, "", tt.headers...), newClient(t, p, bareHost).send("GET", tt.path, "", tt.headers...))
+			})
+		}
+	})
+}
+
+// An error is no expired session: the browser keeps the script that it has.
+func TestWorkerScriptIsTheAuthServersErrorWhileThatFails(t *testing.T) {
+	forEachProtocol(t, func(t *testing.T, p protocol) {
+		before := p.behave(failingHost, authentik.Behaviour{Status: http.StatusServiceUnavailable})
+		defer p.behave(failingHost, before)
+		for host, status := range map[string]int{downHost: http.StatusInternalServerError, failingHost: http.StatusServiceUnavailable} {
+			c := newClient(t, p, host)
+			// A visit is none of the plugin's without a list of origins.
+			want := c.send("GET", "/sw.js", "", navigation...)
+			if want.StatusCode != status {
+				t.Fatalf("%s, visit: got %s", host, describe(want))
+			}
+			expectSame(t, c.send("GET", "/sw.js", "", forWorker...), want)
+		}
+	})
+}
+
+// expectSame fails the test if two answers differ by more than their dates.
+func expectSame(t *testing.T, got, want response) {
+	t.Helper()
+	got.Header.Del("Date")
+	want.Header.Del("Date")
+	if got.StatusCode != want.StatusCode || got.body != want.body || !reflect.DeepEqual(got.Header, want.Header) {
+		t.Errorf("want %s\ngot %s", describe(want), describe(got))
+	}
+}
+
+// The browser has no session of the app's before its first login, and the
+// refused request must not leave it a cookie.
+func TestRecoveryScriptInPlaceOfALoginRedirect(t *testing.T) {
+	forEachProtocol(t, func(t *testing.T, p protocol) {
+		for _, host := range []string{appHost, oldHost, zipHost} {
+			for _, state := range []session{expired, none} {
+				c := newClient(t, p, host)
+				c.enter(state)
+				cookie := c.cookie()
+				for _, path := range []string{"/sw.js", "/zipped/sw.js", "/not/there.js"} {
+					if res := c.send("GET", path, "", append([]string{`If-None-Match: "1"`}, forWorker...)...); !isRecovery(res) {
+						t.Errorf("%s%s, %s: got %s", host, path, state, describe(res))
+					}
+				}
+				if c.cookie() != cookie {
+					t.Errorf("%s, %s: the cookie %q became %q", host, state, cookie, c.cookie())
+				}
+			}
+		}
+	})
+}
+
+func TestWorkerScriptMayBeCompressedAfterThePlugin(t *testing.T) {
+	forEachProtocol(t, func(t *testing.T, p protocol) {
+		for state, want := range map[session]string{good: scriptOf(false) + workerScript, none: scriptOf(true)} {
+			c := newClient(t, p, zipHost)
+			c.enter(state)
+			for _, path := range []string{"/sw.js", "/chunked/sw.js", "/negotiated/sw.js"} {
+				res := c.send("GET", path, "", append([]string{"Accept-Encoding: gzip"}, forWorker...)...)
+				if got := unzip(t, res); got != want {
+					t.Errorf("%s, %s: got %s\nof %q", path, state, describe(res), got)
+				}
+			}
+		}
+	})
+}
+
+// unzip returns the body of a compressed answer.
+func unzip(t *testing.T, res response) string {
+	t.Helper()
+	if res.Header.Get("Content-Encoding") != "gzip" {
+		t.Fatalf("not compressed: %s", describe(res))
+	}
+	reader, err := gzip.NewReader(strings.NewReader(res.body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}

@@ -10,9 +10,11 @@ import {
 	saved,
 	setBudget,
 	showBudget,
+	submitTransaction,
 	sync,
 	syncInVain,
 	syncs,
+	typeTransaction,
 } from './actual.js'
 import { atLogin, covered, isMarked, mark, newTab, until } from './browser.js'
 import { Stand } from './stand.js'
@@ -27,8 +29,9 @@ for (const client of clients) {
 		const place = `${page.url()}?a=1&b=%2F#here`
 		await page.evaluate((url) => history.pushState(history.state, '', url), place)
 
+		await typeTransaction(page, 'during', '2.00')
 		await stand.expire('both')
-		await addTransaction(page, 'during', '2.00')
+		await submitTransaction(page, 'during')
 		await atLogin(page)
 		assert.equal(await stand.logins(), 1)
 		await logIn(page, stand)
@@ -47,8 +50,9 @@ for (const client of clients) {
 		const page = await open(t, stand)
 		await covered(page)
 		const place = page.url()
+		await typeTransaction(page, 'kept', '1.00')
 		await stand.expire('both')
-		await addTransaction(page, 'kept', '1.00')
+		await submitTransaction(page, 'kept')
 		await atLogin(page)
 		await page.goBack()
 		await page.waitForSelector('[data-testid="transaction-table"]')
@@ -102,8 +106,9 @@ for (const client of clients) {
 		const page = await open(t, stand)
 		await covered(page)
 		await stand.behave({ ExplicitConsent: true })
+		await typeTransaction(page, 'consented', '1.00')
 		await stand.expire('proxy')
-		await addTransaction(page, 'consented', '1.00')
+		await submitTransaction(page, 'consented')
 		await page.waitForSelector('::-p-xpath(//h1[text()="Continue to the app?"])')
 		page.visited.length = 0
 		await page.locator('button').click()
@@ -118,9 +123,10 @@ for (const client of clients) {
 		const page = await open(t, stand)
 		await covered(page)
 		const place = page.url()
-		await stand.expire('proxy')
 		await mark(page)
-		await addTransaction(page, 'abroad', '1.00')
+		await typeTransaction(page, 'abroad', '1.00')
+		await stand.expire('proxy')
+		await submitTransaction(page, 'abroad')
 		await until('the trip', async () => !(await isMarked(page).catch(() => true)))
 		await page.waitForSelector('[data-testid="transaction-table"]')
 		assert.equal(page.url(), place)

@@ -229,11 +229,18 @@
 	// already, updates wait as the app wants them to.
 	const install = async () => {
 		if (!(await recall(INSTALLED))) {
-			await skipWaiting()
+			takeOver()
 		} else if (recovering) {
 			await renew()
 			throw new Error('The session had expired. The worker in charge stays.')
 		}
+	}
+
+	// takeOver asks again while it has to: Chromium may miss the moment at which
+	// the worker in charge has nothing left to do.
+	const takeOver = () => {
+		skipWaiting()
+		setTimeout(() => (registration.installing || registration.waiting) && takeOver(), 1000)
 	}
 
 	// activate covers the tabs that were loaded without a worker, too.

@@ -235,6 +235,10 @@ class Worker {
 			skipWaiting: async () => {
 				this.skipped++
 			},
+			// The test says when time is up.
+			setTimeout: (later) => {
+				this.later = later
+			},
 		}
 		vm.runInNewContext(source, context)(REFRESH, authPaths, recovering)
 		app?.(this.scope)
@@ -826,6 +830,20 @@ test('the first worker takes over, in whatever scope', async () => {
 		assert.equal(await worker.text('/a'), '200 answer to /a')
 	}
 	assert.equal(browser.renewals(), 0)
+})
+
+test('a worker that takes over asks until it is active', async () => {
+	const worker = new Browser().start()
+	assert.equal(await worker.extend('install'), 'fulfilled')
+	for (const [state, skipped] of [
+		['installing', 2],
+		['waiting', 3],
+		['active', 3],
+	]) {
+		Object.assign(worker.registration, { installing: null, waiting: null, [state]: { state } })
+		worker.later()
+		assert.equal(worker.skipped, skipped, state)
+	}
 })
 
 // waits tells whether a new worker waits, as it does where one with the refresh

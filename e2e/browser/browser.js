@@ -84,20 +84,22 @@ export async function until(what, check) {
 	}
 }
 
-// covered resolves once a worker with the refresh script controls the page. A
-// new worker waits for the old one's calls, so none is made meanwhile.
+// covered resolves once a worker with the refresh script controls the page. The
+// script makes its note with a request it sees. Requests are made sparingly: with
+// each one the browser puts off its look for a new worker, and a new worker waits
+// for those of the old one.
 export async function covered(page) {
 	await page.waitForFunction(
 		async () => {
-			const registration = await navigator.serviceWorker.getRegistration()
-			if (!registration || registration.installing || registration.waiting) return false
 			if (navigator.serviceWorker.controller?.state !== 'activated') return false
-			// The script makes its note with the first request it sees.
-			await fetch('/favicon.ico')
+			if (!(performance.now() - window.asked < 2000)) {
+				window.asked = performance.now()
+				await fetch('/favicon.ico')
+			}
 			const cache = await caches.open('reauth')
 			return (await cache.keys()).some(({ url }) => url.includes('/_reauth?installed='))
 		},
-		{ polling: 200 },
+		{ polling: 100 },
 	)
 }
 

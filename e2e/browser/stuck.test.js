@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { addTransaction, clients, logIn, open, readBack, saved, syncs } from './actual.js'
-import { covered } from './browser.js'
+import { atLogin, covered } from './browser.js'
 import { Stand } from './stand.js'
 
 for (const client of clients) {
@@ -15,15 +15,13 @@ for (const client of clients) {
 			const place = page.url()
 			if (session !== 'good') await stand.expire(session)
 			await stand.configure({ Plugin: true })
-			page.visited.length = 0
 			await page.reload()
 			if (session === 'both') {
-				await page.waitForSelector('[name=username]')
+				await atLogin(page)
 				await logIn(page, stand)
 			}
 			await covered(page)
 			await page.waitForSelector('[data-testid="transaction-table"]')
-			console.log(page.visited)
 			assert.equal(page.url(), place)
 			assert.equal(await stand.logins(), session === 'both' ? 2 : 1)
 			await addTransaction(page, 'healed', '2.00')

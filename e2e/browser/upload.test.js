@@ -21,6 +21,7 @@ for (const client of clients) {
 		await addTransaction(page, 'kept', '1.00')
 		await saved(page, stand)
 		await fill(page, SIZE)
+		await saved(page, stand)
 		await mark(page)
 		const before = (await uploads(stand, 200)).length
 		await stand.expire('proxy')

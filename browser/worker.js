@@ -17,9 +17,10 @@
 	const TRIP_PAUSE = 5 * 60 * 1000
 	// How long a renewal may take, in milliseconds. Every refused call waits.
 	const RENEWAL_LIMIT = 30 * 1000
-
 	// How long to wait between two looks for the app's own script, in milliseconds.
 	const UPDATE_PAUSE = 2 * 1000
+	// How long to wait before asking again to take over, in milliseconds.
+	const TAKE_OVER_PAUSE = 1000
 
 	// What must outlast this run of the worker is kept in a cache of our own.
 	// Its keys lie under the refresh path, which no app looks up in a cache. An
@@ -240,7 +241,7 @@
 	// the worker in charge has nothing left to do.
 	const takeOver = () => {
 		skipWaiting()
-		setTimeout(() => (registration.installing || registration.waiting) && takeOver(), 1000)
+		setTimeout(() => (registration.installing || registration.waiting) && takeOver(), TAKE_OVER_PAUSE)
 	}
 
 	// activate covers the tabs that were loaded without a worker, too.

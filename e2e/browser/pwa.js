@@ -84,5 +84,5 @@ export class Pwa {
 	}
 }
 
-// module resolves to the text of a file of a package.
+// file resolves to the text of a file of a package.
 export const file = (path) => readFile(fileURLToPath(new URL(`../node_modules/${path}`, import.meta.url)), 'utf8')

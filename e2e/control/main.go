@@ -41,7 +41,7 @@ type settings struct {
 	AppDown bool
 }
 
-// app returns the one route of the stand.
+// route returns the one route of the stand.
 func (s settings) route(upstream string) stand.Route {
 	forwardAuth := stand.ForwardAuth
 	if s.AuthDown {

@@ -30,7 +30,7 @@ const (
 var clients = map[string]string{CurrentClient: "@actual-app/web", OldClient: "actual-web-25.2.0"}
 
 // StartActual starts an Actual Budget server that keeps its files under dir and
-// serves a client, and returns once it answers.
+// serves a version of the client, and returns once it answers.
 func StartActual(ctx context.Context, dir, version string) (*Actual, error) {
 	script := filepath.Join(Root(), "node_modules", "@actual-app", "sync-server", "build", "bin", "actual-server.js")
 	if _, err := os.Stat(script); err != nil {

@@ -41,6 +41,15 @@ var expired = answering(302,
 	"Access-Control-Allow-Origin: *",
 )
 
+// withHeader returns base with the lines of more in place of its own.
+func withHeader(base, more http.Header) http.Header {
+	all := base.Clone()
+	for name, values := range more {
+		all[name] = values
+	}
+	return all
+}
+
 func TestChallenge(t *testing.T) {
 	plain := http.Header{
 		"Www-Authenticate": {`Reauth realm="reauth@docker", uri="/_reauth"`},
@@ -48,13 +57,7 @@ func TestChallenge(t *testing.T) {
 		"Cache-Control":    {"no-store"},
 		"Content-Length":   {strconv.Itoa(len(challengeJSON))},
 	}
-	with := func(more http.Header) http.Header {
-		all := plain.Clone()
-		for name, values := range more {
-			all[name] = values
-		}
-		return all
-	}
+	with := func(more http.Header) http.Header { return withHeader(plain, more) }
 	tests := []struct {
 		name    string
 		change  func(*Config)
@@ -223,13 +226,7 @@ const (
 func TestRefreshScriptGoesInFront(t *testing.T) {
 	script := scriptWith(refreshArguments)
 	js := http.Header{"Content-Type": {"text/javascript"}, "Cache-Control": {"private, no-cache"}}
-	with := func(more http.Header) http.Header {
-		all := js.Clone()
-		for name, values := range more {
-			all[name] = values
-		}
-		return all
-	}
+	with := func(more http.Header) http.Header { return withHeader(js, more) }
 	tests := []struct {
 		name    string
 		change  func(*Config)

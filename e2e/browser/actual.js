@@ -99,7 +99,7 @@ export async function showBudget(page) {
 }
 
 // showAccount goes to the account by the sidebar.
-export async function showAccount(page) {
+async function showAccount(page) {
 	await page.locator(label('Bank')).click()
 	await page.waitForSelector('[data-testid="transaction-table"]')
 }

@@ -37,7 +37,7 @@ export function atEnd(t, end) {
 }
 
 // newProfile resolves to a folder for a browser profile that ends with the test.
-export async function newProfile(t) {
+async function newProfile(t) {
 	const profile = await mkdtemp(join(tmpdir(), 'reauth-profile-'))
 	atEnd(t, () => rm(profile, { recursive: true, force: true, maxRetries: 5 }))
 	return profile

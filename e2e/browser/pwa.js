@@ -76,7 +76,6 @@ export class Pwa {
 		if (path === '/api/stream') {
 			response.writeHead(200, { 'Content-Type': 'text/event-stream' })
 			response.write('data: one\n\n')
-			this.streams = [...(this.streams ?? []), response]
 			return
 		}
 		response.writeHead(200, { 'Content-Type': 'application/json' })

@@ -74,9 +74,4 @@ export class Stand {
 	requests() {
 		return this.#command('requests')
 	}
-
-	// log resolves to what Traefik has printed so far.
-	log() {
-		return this.#command('log')
-	}
 }

@@ -130,8 +130,6 @@ func (c *control) obey(line []byte) (any, error) {
 		return c.stand.Requests()
 	case "logins":
 		return c.stand.Authentik.Logins(), nil
-	case "log":
-		return c.stand.Log(), nil
 	}
 	return nil, fmt.Errorf("no command %q", command.Name)
 }

@@ -1,10 +1,10 @@
 package stand
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 )
 
@@ -36,7 +36,7 @@ func (s *Stand) Requests() ([]Request, error) {
 		return nil, err
 	}
 	var requests []Request
-	decoder := json.NewDecoder(strings.NewReader(string(text[:strings.LastIndex(string(text), "\n")+1])))
+	decoder := json.NewDecoder(bytes.NewReader(text[:bytes.LastIndexByte(text, '\n')+1]))
 	for decoder.More() {
 		var request Request
 		if err := decoder.Decode(&request); err != nil {

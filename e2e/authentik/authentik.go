@@ -75,7 +75,11 @@ type Server struct {
 	codes  map[string]string
 	asked  map[string]int
 	logins int
+	due    expiry
 }
+
+// expiry is an end of sessions that waits for a request.
+type expiry struct{ kind, path string }
 
 // session is a session at the outpost: one that waits for its login, or one
 // that has claims until they expire.
@@ -149,18 +153,51 @@ func (s *Server) ExpireSSO() {
 
 // Expire ends every session of a kind: proxy, sso or both.
 func (s *Server) Expire(kind string) error {
-	switch kind {
-	case "proxy":
+	if err := checkKind(kind); err != nil {
+		return err
+	}
+	if kind != "sso" {
 		s.ExpireSessions()
-	case "sso":
+	}
+	if kind != "proxy" {
 		s.ExpireSSO()
-	case "both":
-		s.ExpireSessions()
-		s.ExpireSSO()
-	default:
-		return fmt.Errorf("session %q is none of proxy, sso, both", kind)
 	}
 	return nil
+}
+
+// ExpireAt is Expire once a request for path asks for its session, which that
+// request is the first to miss. It replaces an earlier ExpireAt.
+func (s *Server) ExpireAt(kind, path string) error {
+	if err := checkKind(kind); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.due = expiry{kind, path}
+	return nil
+}
+
+func checkKind(kind string) error {
+	switch kind {
+	case "proxy", "sso", "both":
+		return nil
+	}
+	return fmt.Errorf("session %q is none of proxy, sso, both", kind)
+}
+
+// expireDue does what ExpireAt has promised, if path is what it waits for.
+func (s *Server) expireDue(path string) {
+	s.mu.Lock()
+	due := s.due
+	if due.kind == "" || due.path != path {
+		s.mu.Unlock()
+		return
+	}
+	s.due = expiry{}
+	s.mu.Unlock()
+	if err := s.Expire(due.kind); err != nil {
+		panic(err) // ExpireAt has checked it
+	}
 }
 
 // CookieName returns the name of the app's session cookie.
@@ -258,6 +295,7 @@ func (s *Server) forwardAuth(rw http.ResponseWriter, r *http.Request) {
 		http.Error(rw, "no application for this host", http.StatusNotFound)
 		return
 	}
+	s.expireDue(uri.Path)
 	s.mu.Lock()
 	s.asked[app.Host()]++
 	behaviour := s.behaviour[app.Host()]

@@ -264,6 +264,31 @@ func TestSignOutAndControlEndSessions(t *testing.T) {
 	}
 }
 
+func TestSessionsEndAtARequest(t *testing.T) {
+	s := newServer(time.Hour)
+	proxy, sso := logIn(t, s, "/")
+	if err := s.ExpireAt("both", "/sync"); err != nil {
+		t.Fatal(err)
+	}
+	if got := traefik(s, "/other", proxy).StatusCode; got != http.StatusOK {
+		t.Errorf("before the request: got %d", got)
+	}
+	refused := traefik(s, "/sync?x=1", proxy)
+	if refused.StatusCode != http.StatusFound {
+		t.Errorf("at the request: got %d", refused.StatusCode)
+	}
+	if got := idp(s, refused.Header.Get("Location"), nil, sso).Header.Get("Location"); !strings.HasPrefix(got, loginFlowPath) {
+		t.Errorf("the SSO session lives: got %q", got)
+	}
+	proxy, _ = logIn(t, s, "/")
+	if got := traefik(s, "/sync", proxy).StatusCode; got != http.StatusOK {
+		t.Errorf("it ends sessions more than once: got %d", got)
+	}
+	if err := s.ExpireAt("all", "/"); err == nil {
+		t.Error("an unknown kind is accepted")
+	}
+}
+
 func TestRequestsThatWereNotForwarded(t *testing.T) {
 	s := newServer(time.Hour)
 	bare := httptest.NewRequest("GET", "http://outpost/outpost.goauthentik.io/auth/traefik", nil)

@@ -31,8 +31,14 @@ export async function open(t, stand, profile) {
 	const page = await launch(t, profile)
 	await signIn(page, stand)
 	await page.locator(button('Start budgeting', 'Start fresh')).click()
-	await page.locator(label('Add account')).click()
-	await page.locator(button('Create a local account', 'Create local account')).click()
+	// A new budget is loaded twice, which may take the dialog away again.
+	const create = button('Create a local account', 'Create local account')
+	let checks = 0
+	await until('the dialog', async () => {
+		if (checks++ % 100 === 0) await page.locator(label('Add account')).click()
+		return page.$(create)
+	})
+	await page.locator(create).click()
 	await page.locator('input[name=name]').fill('Bank')
 	await page.locator('input[name=balance]').fill('1000')
 	await page.locator(button('Create')).click()
@@ -48,11 +54,19 @@ async function typeInto(page, cell, text) {
 	await input.type(text)
 }
 
+// fillIn types into a cell and leaves it. Actual takes over what was typed when
+// the cell is left, a moment later: what is clicked before that does not see it.
+async function fillIn(page, cell, text) {
+	await typeInto(page, cell, text)
+	await page.keyboard.press('Tab')
+	await page.waitForFunction((cell, text) => document.querySelector(cell)?.innerText.trim() === text, {}, cell, text)
+}
+
 // typeTransaction types a payment into the account's page without adding it.
 export async function typeTransaction(page, notes, amount) {
 	if (!(await page.$('[data-testid="new-transaction"]'))) await page.locator(button('Add New', 'Add new')).click()
-	await typeInto(page, inNew('notes'), notes)
-	await typeInto(page, inNew('debit'), amount)
+	await fillIn(page, inNew('notes'), notes)
+	await fillIn(page, inNew('debit'), amount)
 }
 
 // submitTransaction adds the payment that was typed.
@@ -128,11 +142,15 @@ export const syncs = async (stand, status) =>
 // syncUntil syncs until a number of syncs more have ended with a status. It asks
 // again now and then: while Actual syncs it drops such a wish.
 export async function syncUntil(page, stand, status, more) {
-	const enough = (await syncs(stand, status)) + more
+	await syncUntilCount(page, stand, status, (await syncs(stand, status)) + more)
+}
+
+async function syncUntilCount(page, stand, status, count) {
 	let checks = 0
-	await until(`${more} syncs with ${status}`, async () => {
+	await until(`${count} syncs with ${status}`, async () => {
+		if ((await syncs(stand, status)) >= count) return true
 		if (checks++ % 100 === 0) await sync(page)
-		return (await syncs(stand, status)) >= enough
+		return false
 	})
 }
 
@@ -142,6 +160,14 @@ export const saved = (page, stand) => syncUntil(page, stand, 200, 1)
 // syncInVain resolves once a sync, its replay and the replay of that were
 // refused.
 export const syncInVain = (page, stand) => syncUntil(page, stand, 401, 3)
+
+// expireAtSync ends sessions with Actual's next sync and resolves once that was
+// refused. Sessions that end at once may be renewed by some other request first.
+export async function expireAtSync(page, stand, session) {
+	const before = await syncs(stand, 401)
+	await stand.expire(session, '/sync/sync')
+	await syncUntilCount(page, stand, 401, before + 1)
+}
 
 // readBack opens the budget in a browser of its own and resolves to the notes
 // of its transactions and the first amount of the budget. Where the auth server

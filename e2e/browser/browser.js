@@ -7,7 +7,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import puppeteer from 'puppeteer-core'
 
 // How long anything may take, in milliseconds: a first load on a busy machine.
-const LIMIT = 30_000
+const LIMIT = 60_000
 
 const chromium = execFileSync('/bin/sh', ['-c', 'command -v chromium'], { encoding: 'utf8' }).trim()
 

@@ -1,7 +1,7 @@
 // Nothing gets worse: what worked without the plugin works with it.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { addTransaction, clients, logIn, open, readBack, saved, syncUntil } from './actual.js'
+import { addTransaction, clients, expireAtSync, logIn, open, readBack, saved, syncUntil } from './actual.js'
 import { atLogin, covered, isMarked, mark } from './browser.js'
 import { Stand } from './stand.js'
 
@@ -71,8 +71,8 @@ for (const client of clients) {
 		await page.reload()
 		await page.waitForSelector('[data-testid="transaction-table"]')
 		await covered(page)
-		await stand.expire('proxy')
 		await addTransaction(page, 'covered', '1.00')
+		await expireAtSync(page, stand, 'proxy')
 		await saved(page, stand)
 
 		// A private window without workers loads everything from the network.

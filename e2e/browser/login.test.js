@@ -4,17 +4,14 @@ import { test } from 'node:test'
 import {
 	addTransaction,
 	clients,
+	expireAtSync,
 	logIn,
 	open,
 	readBack,
 	saved,
 	setBudget,
 	showBudget,
-	submitTransaction,
-	sync,
 	syncInVain,
-	syncs,
-	typeTransaction,
 } from './actual.js'
 import { atLogin, covered, isMarked, mark, newTab, until } from './browser.js'
 import { Stand } from './stand.js'
@@ -29,9 +26,8 @@ for (const client of clients) {
 		const place = `${page.url()}?a=1&b=%2F#here`
 		await page.evaluate((url) => history.pushState(history.state, '', url), place)
 
-		await typeTransaction(page, 'during', '2.00')
-		await stand.expire('both')
-		await submitTransaction(page, 'during')
+		await addTransaction(page, 'during', '2.00')
+		await expireAtSync(page, stand, 'both')
 		await atLogin(page)
 		assert.equal(await stand.logins(), 1)
 		await logIn(page, stand)
@@ -50,9 +46,8 @@ for (const client of clients) {
 		const page = await open(t, stand)
 		await covered(page)
 		const place = page.url()
-		await typeTransaction(page, 'kept', '1.00')
-		await stand.expire('both')
-		await submitTransaction(page, 'kept')
+		await addTransaction(page, 'kept', '1.00')
+		await expireAtSync(page, stand, 'both')
 		await atLogin(page)
 		await page.goBack()
 		await page.waitForSelector('[data-testid="transaction-table"]')
@@ -71,8 +66,7 @@ for (const client of clients) {
 		await until('the app', () => other.url().startsWith(`${stand.app}/`) && !other.url().includes('_reauth'))
 		await other.close()
 		await saved(page, stand)
-		await stand.expire('both')
-		await sync(page)
+		await expireAtSync(page, stand, 'both')
 		await atLogin(page)
 		await logIn(page, stand)
 		await page.waitForSelector('[data-testid="transaction-table"]')
@@ -106,9 +100,8 @@ for (const client of clients) {
 		const page = await open(t, stand)
 		await covered(page)
 		await stand.behave({ ExplicitConsent: true })
-		await typeTransaction(page, 'consented', '1.00')
-		await stand.expire('proxy')
-		await submitTransaction(page, 'consented')
+		await addTransaction(page, 'consented', '1.00')
+		await expireAtSync(page, stand, 'proxy')
 		await page.waitForSelector('::-p-xpath(//h1[text()="Continue to the app?"])')
 		page.visited.length = 0
 		await page.locator('button').click()
@@ -124,9 +117,8 @@ for (const client of clients) {
 		await covered(page)
 		const place = page.url()
 		await mark(page)
-		await typeTransaction(page, 'abroad', '1.00')
-		await stand.expire('proxy')
-		await submitTransaction(page, 'abroad')
+		await addTransaction(page, 'abroad', '1.00')
+		await expireAtSync(page, stand, 'proxy')
 		await until('the trip', async () => !(await isMarked(page).catch(() => true)))
 		await page.waitForSelector('[data-testid="transaction-table"]')
 		assert.equal(page.url(), place)
@@ -146,7 +138,7 @@ for (const client of clients) {
 		await page.browser().deleteCookie(...session)
 		await addTransaction(page, 'cookieless', '1.00')
 		await saved(page, stand)
-		assert(await syncs(stand, 401))
+		assert((await stand.requests()).some(({ RequestPath }) => RequestPath === '/_reauth'))
 		assert(await isMarked(page))
 		assert.equal(await stand.logins(), 1)
 		assert.deepEqual((await readBack(t, stand)).notes, ['cookieless'])

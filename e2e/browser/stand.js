@@ -55,9 +55,10 @@ export class Stand {
 		return this.#command('configure', changed)
 	}
 
-	// expire ends sessions: proxy, sso or both.
-	expire(session) {
-		return this.#command('expire', session)
+	// expire ends sessions: proxy, sso or both. With a path it does so when a
+	// request for that arrives, which is then the first to be refused.
+	expire(session, at) {
+		return this.#command('expire', { session, at })
 	}
 
 	// behave changes how the auth server acts.

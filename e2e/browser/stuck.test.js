@@ -1,7 +1,7 @@
 // Installations from before the plugin: they heal at their next load.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { addTransaction, clients, logIn, open, readBack, saved, syncs } from './actual.js'
+import { addTransaction, clients, expireAtSync, logIn, open, readBack, saved } from './actual.js'
 import { atLogin, covered } from './browser.js'
 import { Stand } from './stand.js'
 
@@ -13,8 +13,9 @@ for (const client of clients) {
 			await addTransaction(page, 'before', '1.00')
 			await saved(page, stand)
 			const place = page.url()
-			if (session !== 'good') await stand.expire(session)
+			// In this order: without the plugin Actual 26.9 heals itself, in its way.
 			await stand.configure({ Plugin: true })
+			if (session !== 'good') await stand.expire(session)
 			await page.reload()
 			if (session === 'both') {
 				await atLogin(page)
@@ -25,10 +26,8 @@ for (const client of clients) {
 			assert.equal(page.url(), place)
 			assert.equal(await stand.logins(), session === 'both' ? 2 : 1)
 			await addTransaction(page, 'healed', '2.00')
+			await expireAtSync(page, stand, 'proxy')
 			await saved(page, stand)
-			await stand.expire('proxy')
-			await saved(page, stand)
-			assert(await syncs(stand, 401))
 			assert.deepEqual(await readBack(t, stand), { budget: '0.00', notes: ['before', 'healed'] })
 		})
 	}

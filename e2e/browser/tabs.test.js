@@ -1,7 +1,7 @@
 // Several tabs of one profile.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { addTransaction, clients, logIn, open, readBack, saved, sync } from './actual.js'
+import { addTransaction, clients, logIn, open, readBack, saved, sync, syncs } from './actual.js'
 import { atLogin, covered, isMarked, mark, newTab } from './browser.js'
 import { Stand } from './stand.js'
 
@@ -22,10 +22,11 @@ for (const client of clients) {
 			for (const tab of tabs) await mark(tab)
 			const front = tabs.at(-1)
 
-			await stand.expire('proxy')
+			await stand.expire('proxy', '/sync/sync')
 			await Promise.all(tabs.map((tab) => sync(tab)))
 			await addTransaction(front, 'silent', '1.00')
 			await saved(front, stand)
+			assert(await syncs(stand, 401))
 			for (const tab of tabs) assert(await isMarked(tab))
 			assert.equal(await stand.logins(), 1)
 

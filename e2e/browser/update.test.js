@@ -7,8 +7,22 @@ import { Stand } from './stand.js'
 
 const [current, old] = clients
 
-// waiting resolves once a new worker waits for the old one's tabs to close.
-const waiting = (page) => page.waitForFunction(async () => (await navigator.serviceWorker.getRegistration())?.waiting)
+// findUpdate has the browser look for a new worker and resolves once one waits
+// for the old one's tabs to close. The page is not loaded anew for that: while
+// Actual starts it applies an update by itself.
+const findUpdate = (page) =>
+	page.evaluate(async () => {
+		const registration = await navigator.serviceWorker.getRegistration()
+		const next = new Promise((resolve) => {
+			registration.addEventListener('updatefound', () => resolve(registration.installing), { once: true })
+		})
+		await registration.update()
+		const found = registration.installing ?? registration.waiting ?? (await next)
+		while (found.state === 'installing') {
+			await new Promise((resolve) => found.addEventListener('statechange', resolve, { once: true }))
+		}
+		return found.state
+	})
 
 // takeUpdate does what the app's own button does, and loads the page anew.
 async function takeUpdate(page) {
@@ -48,13 +62,11 @@ for (const [from, to] of [
 		await saved(page, stand)
 		const before = await scripts(page)
 		await stand.configure({ Actual: to })
-		// The update is looked for with the session expired first.
-		await stand.expire('proxy')
-		await page.reload()
-		await page.waitForSelector('[data-testid="transaction-table"]')
 		await mark(page)
-		await page.evaluate(async () => (await navigator.serviceWorker.getRegistration()).update().catch(() => {}))
-		await waiting(page)
+		// The update is looked for with the session expired first.
+		await stand.expire('proxy', '/sw.js')
+		assert.equal(await findUpdate(page), 'redundant')
+		assert.equal(await findUpdate(page), 'installed')
 		assert(await isMarked(page))
 		assert.deepEqual(await scripts(page), before)
 
@@ -82,10 +94,7 @@ for (const client of clients) {
 		await addTransaction(page, 'with', '1.00')
 		await saved(page, stand)
 		await stand.configure({ Plugin: false })
-		await page.reload()
-		await page.waitForSelector('[data-testid="transaction-table"]')
-		await page.evaluate(async () => (await navigator.serviceWorker.getRegistration()).update())
-		await waiting(page)
+		assert.equal(await findUpdate(page), 'installed')
 		await takeUpdate(page)
 		await page.waitForSelector('[data-testid="transaction-table"]')
 		await addTransaction(page, 'without', '1.00')

@@ -207,11 +207,14 @@ func (c *control) configure(ctx context.Context, changed settings) error {
 }
 
 func (c *control) expire(with json.RawMessage) error {
-	var session string
-	if err := json.Unmarshal(with, &session); err != nil {
+	var what struct{ Session, At string }
+	if err := json.Unmarshal(with, &what); err != nil {
 		return err
 	}
-	return c.stand.Authentik.Expire(session)
+	if what.At != "" {
+		return c.stand.Authentik.ExpireAt(what.Session, what.At)
+	}
+	return c.stand.Authentik.Expire(what.Session)
 }
 
 func (c *control) stopApp() error {

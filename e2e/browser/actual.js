@@ -1,5 +1,6 @@
 // Actual Budget, as a person uses it.
-import { launch, until } from './browser.js'
+import { launch } from './browser.js'
+import { until } from './common.js'
 
 // The clients that are tested: the current one and one that many still have.
 export const clients = ['26.9.0', '25.2.0']
@@ -16,29 +17,38 @@ export async function logIn(page, stand) {
 	await page.locator('button').click()
 }
 
+const isSignIn = ({ RequestPath, DownstreamStatus }) => RequestPath === '/account/login' && DownstreamStatus === 200
+
 // signIn opens Actual in a new profile, through both of its logins.
 async function signIn(page, stand, consent) {
 	await page.goto(stand.app)
 	await logIn(page, stand)
 	await consent?.(page)
-	await page.locator('input[type=password]').fill(stand.actualPassword)
-	await page.keyboard.press('Enter')
+	// While Actual starts it shows the field anew, without what was typed.
+	const signedIn = async () => (await stand.requests()).filter(isSignIn).length
+	const before = await signedIn()
+	let checks = 0
+	await until('the sign-in', async () => {
+		if ((await signedIn()) > before) return true
+		if (checks++ % 100 === 0) {
+			await page.locator('input[type=password]').fill(stand.actualPassword)
+			await page.locator(button('Sign in')).click()
+		}
+		return false
+	})
 }
 
 // open starts a browser and makes a budget with one account in it, whose page
 // it shows.
-export async function open(t, stand, profile) {
-	const page = await launch(t, profile)
+export async function open(t, stand, engine) {
+	const page = await launch(t, engine)
 	await signIn(page, stand)
 	await page.locator(button('Start budgeting', 'Start fresh')).click()
-	// A new budget is loaded twice, which may take the dialog away again.
-	const create = button('Create a local account', 'Create local account')
-	let checks = 0
-	await until('the dialog', async () => {
-		if (checks++ % 100 === 0) await page.locator(label('Add account')).click()
-		return page.$(create)
-	})
-	await page.locator(create).click()
+	// A new budget is loaded a second time once the server has it, which takes
+	// dialogs away. It syncs when that is done.
+	await until('the first sync', async () => (await syncs(stand, 200)) > 0)
+	await page.locator(label('Add account')).click()
+	await page.locator(button('Create a local account', 'Create local account')).click()
 	await page.locator('input[name=name]').fill('Bank')
 	await page.locator('input[name=balance]').fill('1000')
 	await page.locator(button('Create')).click()
@@ -54,12 +64,13 @@ async function typeInto(page, cell, text) {
 	await input.type(text)
 }
 
-// fillIn types into a cell and leaves it. Actual takes over what was typed when
-// the cell is left, a moment later: what is clicked before that does not see it.
+// fillIn types into a cell and leaves it. What was typed counts once Actual has
+// asked its own worker for rules about it, which answers in order.
 async function fillIn(page, cell, text) {
 	await typeInto(page, cell, text)
 	await page.keyboard.press('Tab')
 	await page.waitForFunction((cell, text) => document.querySelector(cell)?.innerText.trim() === text, {}, cell, text)
+	await page.evaluate(() => window.$send('rules-get'))
 }
 
 // typeTransaction types a payment into the account's page without adding it.
@@ -76,7 +87,7 @@ export async function submitTransaction(page, notes) {
 }
 
 // typedNotes resolves to the notes of the payment that was typed.
-export const typedNotes = (page) => page.$eval(inNew('notes'), (cell) => cell.innerText)
+export const typedNotes = (page) => page.$eval(inNew('notes'), (cell) => cell.innerText.trim())
 
 // addTransaction adds a payment on the account's page. The notes are one word:
 // Actual shows each by itself.
@@ -133,7 +144,11 @@ export const sync = (page) =>
 		window.__actionsForMenu.sync()
 	})
 
-export const isSync = (request) => request.RequestMethod === 'POST' && request.RequestPath === '/sync/sync'
+const isSync = (request) => request.RequestMethod === 'POST' && request.RequestPath === '/sync/sync'
+
+// offersUpdate tells whether Actual says that a new version is there.
+export const offersUpdate = async (page) =>
+	Boolean(await page.$('::-p-xpath(//*[contains(text(), "A new version of Actual is available")])'))
 
 // syncs resolves to how many syncs have ended with a status.
 export const syncs = async (stand, status) =>
@@ -172,12 +187,12 @@ export async function expireAtSync(page, stand, session) {
 // readBack opens the budget in a browser of its own and resolves to the notes
 // of its transactions and the first amount of the budget. Where the auth server
 // asks for consent, consent gives it.
-export async function readBack(t, stand, consent) {
+export async function readBack(t, stand, { engine, consent } = {}) {
 	// Actual serves 500 requests a minute, and two first loads are more. A server
 	// that has just started has not counted any.
 	await stand.configure({ AppDown: true })
 	await stand.configure({ AppDown: false })
-	const page = await launch(t)
+	const page = await launch(t, engine)
 	await signIn(page, stand, consent)
 	await page.locator(label('My Finances')).click()
 	await page.waitForSelector('[data-testid="budget-table"]')

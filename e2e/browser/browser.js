@@ -1,57 +1,52 @@
-// Chromium with a fresh profile, and what the tests wait for.
+// The browsers with fresh profiles, and what the tests wait for.
 import { execFileSync } from 'node:child_process'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { setTimeout as pause } from 'node:timers/promises'
 import puppeteer from 'puppeteer-core'
+import { atEnd, LIMIT, newProfile } from './common.js'
+import { launchWebKit } from './webkit.js'
 
-// How long anything may take, in milliseconds: a first load on a busy machine.
-const LIMIT = 60_000
+const find = (program) => execFileSync('/bin/sh', ['-c', `command -v ${program}`], { encoding: 'utf8' }).trim()
 
-const chromium = execFileSync('/bin/sh', ['-c', 'command -v chromium'], { encoding: 'utf8' }).trim()
+const isRoot = process.getuid() === 0
 
-const flags = [
-	'--disable-background-networking',
-	'--disable-component-update',
-	'--disable-gpu',
-	'--disable-quic',
-	'--disable-sync',
-	'--no-first-run',
-	...(process.getuid() === 0 ? ['--no-sandbox'] : []),
-]
-
-const endings = new WeakMap()
-
-// atEnd has things ended with the test t, the last that was started first: what
-// is connected to a server has to go before it.
-export function atEnd(t, end) {
-	if (!endings.has(t)) {
-		const stack = []
-		endings.set(t, stack)
-		t.after(async () => {
-			for (const each of stack.reverse()) await each()
-		})
-	}
-	endings.get(t).push(end)
+// How each engine is started, with a folder for its profile.
+const launchers = {
+	chromium: (t, userDataDir) =>
+		launchPuppeteer(t, {
+			executablePath: find('chromium'),
+			userDataDir,
+			args: [
+				'--disable-background-networking',
+				'--disable-component-update',
+				'--disable-gpu',
+				'--disable-quic',
+				'--disable-sync',
+				'--no-first-run',
+				...(isRoot ? ['--no-sandbox'] : []),
+			],
+		}),
+	// WebDriver BiDi: Debian has no driver program for Firefox.
+	firefox: (t, userDataDir) =>
+		launchPuppeteer(t, {
+			browser: 'firefox',
+			executablePath: find('firefox-esr'),
+			userDataDir,
+			extraPrefsFirefox: {
+				// The names of the stand, which Firefox asks a name server for.
+				'network.dns.localDomains': 'app.example.localhost,auth.example.localhost',
+			},
+		}),
+	webkit: launchWebKit,
 }
 
-// newProfile resolves to a folder for a browser profile that ends with the test.
-async function newProfile(t) {
-	const profile = await mkdtemp(join(tmpdir(), 'reauth-profile-'))
-	atEnd(t, () => rm(profile, { recursive: true, force: true, maxRetries: 5 }))
-	return profile
-}
+// launch starts a browser that ends with the test t, on a new profile, and
+// resolves to its first page.
+export const launch = async (t, engine = 'chromium') => launchers[engine](t, await newProfile(t))
 
-// launch starts a browser that ends with the test t, on a new profile unless one
-// is given, and resolves to its first page.
-export async function launch(t, profile) {
+async function launchPuppeteer(t, options) {
 	const browser = await puppeteer.launch({
-		executablePath: chromium,
-		userDataDir: profile ?? (await newProfile(t)),
-		args: flags,
 		protocolTimeout: 2 * LIMIT,
 		defaultViewport: { width: 1280, height: 800 },
+		...options,
 	})
 	atEnd(t, () => browser.close())
 	const [page] = await browser.pages()
@@ -71,17 +66,6 @@ function prepare(page) {
 		if (frame === page.mainFrame()) page.visited.push(frame.url())
 	})
 	return page
-}
-
-// until resolves to what check returns once that is true.
-export async function until(what, check) {
-	const deadline = Date.now() + LIMIT
-	for (;;) {
-		const result = await check()
-		if (result) return result
-		if (Date.now() > deadline) throw new Error(`in vain for ${LIMIT / 1000} s: ${what}`)
-		await pause(20)
-	}
 }
 
 // covered resolves once a worker with the refresh script controls the page. The
@@ -107,6 +91,9 @@ export async function covered(page) {
 export async function atLogin(page) {
 	await page.waitForSelector('[name=username]')
 }
+
+// placeOf resolves to the URL that the page shows.
+export const placeOf = (page) => page.evaluate(() => location.href)
 
 // mark marks the page's document, isMarked tells whether it is still the same.
 export const mark = (page) =>

@@ -1,79 +1,12 @@
 // The SSO session is gone: one tab goes to the login and comes back.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import {
-	addTransaction,
-	clients,
-	expireAtSync,
-	logIn,
-	open,
-	readBack,
-	saved,
-	setBudget,
-	showBudget,
-	syncInVain,
-} from './actual.js'
-import { atLogin, covered, isMarked, mark, newTab, until } from './browser.js'
+import { addTransaction, clients, expireAtSync, logIn, open, readBack, saved, syncInVain } from './actual.js'
+import { atLogin, covered, isMarked, mark, newTab } from './browser.js'
+import { until } from './common.js'
 import { Stand } from './stand.js'
 
 for (const client of clients) {
-	test(`${client}: one login leads back to the same place with every edit`, async (t) => {
-		const stand = await Stand.start(t, { Actual: client, Plugin: true })
-		const page = await open(t, stand)
-		await covered(page)
-		await addTransaction(page, 'before', '1.00')
-		await saved(page, stand)
-		const place = `${page.url()}?a=1&b=%2F#here`
-		await page.evaluate((url) => history.pushState(history.state, '', url), place)
-
-		await addTransaction(page, 'during', '2.00')
-		await expireAtSync(page, stand, 'both')
-		await atLogin(page)
-		assert.equal(await stand.logins(), 1)
-		await logIn(page, stand)
-		await page.waitForSelector('[data-testid="transaction-table"]')
-		assert.equal(page.url(), place)
-		assert(await page.evaluate(() => crossOriginIsolated))
-		await showBudget(page)
-		await setBudget(page, '5.00')
-		await saved(page, stand)
-		assert.equal(await stand.logins(), 2)
-		assert.deepEqual(await readBack(t, stand), { budget: '5.00', notes: ['before', 'during'] })
-	})
-
-	test(`${client}: a cancelled login is not forced again, and the next one is`, async (t) => {
-		const stand = await Stand.start(t, { Actual: client, Plugin: true })
-		const page = await open(t, stand)
-		await covered(page)
-		const place = page.url()
-		await addTransaction(page, 'kept', '1.00')
-		await expireAtSync(page, stand, 'both')
-		await atLogin(page)
-		await page.goBack()
-		await page.waitForSelector('[data-testid="transaction-table"]')
-		assert.equal(page.url(), place)
-
-		page.visited.length = 0
-		await syncInVain(page, stand)
-		await addTransaction(page, 'offline', '2.00')
-		assert.deepEqual(page.visited, [])
-
-		// The person logs in elsewhere: all goes on by itself, and the loop stop is
-		// not in the way of the next expiry.
-		const other = await newTab(page)
-		await other.goto(`${stand.app}/_reauth`)
-		await logIn(other, stand)
-		await until('the app', () => other.url().startsWith(`${stand.app}/`) && !other.url().includes('_reauth'))
-		await other.close()
-		await saved(page, stand)
-		await expireAtSync(page, stand, 'both')
-		await atLogin(page)
-		await logIn(page, stand)
-		await page.waitForSelector('[data-testid="transaction-table"]')
-		await saved(page, stand)
-		assert.deepEqual(await readBack(t, stand), { budget: '0.00', notes: ['kept', 'offline'] })
-	})
-
 	test(`${client}: a tab in the background is never sent to the login`, async (t) => {
 		const stand = await Stand.start(t, { Actual: client, Plugin: true })
 		const page = await open(t, stand)
@@ -108,7 +41,9 @@ for (const client of clients) {
 		await page.waitForSelector('[data-testid="transaction-table"]')
 		await saved(page, stand)
 		assert.equal(await stand.logins(), 1)
-		assert.deepEqual((await readBack(t, stand, async (page) => page.locator('button').click())).notes, ['consented'])
+		assert.deepEqual((await readBack(t, stand, { consent: (page) => page.locator('button').click() })).notes, [
+			'consented',
+		])
 	})
 
 	test(`${client}: an auth server on another site takes one trip, and no login while its session lives`, async (t) => {

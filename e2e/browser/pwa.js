@@ -3,7 +3,7 @@ import { createServer } from 'node:http'
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
-import { atEnd } from './browser.js'
+import { atEnd } from './common.js'
 
 const page = `<!doctype html>
 <title>PWA</title>

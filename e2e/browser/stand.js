@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { atEnd } from './browser.js'
+import { atEnd } from './common.js'
 
 const binary = fileURLToPath(new URL('../bin/control', import.meta.url))
 

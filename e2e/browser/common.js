@@ -1,0 +1,41 @@
+// What every engine's driver and every test needs.
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+
+// How long anything may take, in milliseconds: a first load on a busy machine.
+export const LIMIT = 60_000
+
+const endings = new WeakMap()
+
+// atEnd has things ended with the test t, the last that was started first: what
+// is connected to a server has to go before it.
+export function atEnd(t, end) {
+	if (!endings.has(t)) {
+		const stack = []
+		endings.set(t, stack)
+		t.after(async () => {
+			for (const each of stack.reverse()) await each()
+		})
+	}
+	endings.get(t).push(end)
+}
+
+// newProfile resolves to a folder for a browser profile that ends with the test.
+export async function newProfile(t) {
+	const profile = await mkdtemp(join(tmpdir(), 'reauth-profile-'))
+	atEnd(t, () => rm(profile, { recursive: true, force: true, maxRetries: 5 }))
+	return profile
+}
+
+// until resolves to what check returns once that is true.
+export async function until(what, check) {
+	const deadline = Date.now() + LIMIT
+	for (;;) {
+		const result = await check()
+		if (result) return result
+		if (Date.now() > deadline) throw new Error(`in vain for ${LIMIT / 1000} s: ${what}`)
+		await pause(20)
+	}
+}

@@ -1,0 +1,205 @@
+// WebKit with a fresh profile, driven over WebDriver. A page of it is what the
+// tests use of Puppeteer's Page, so that they read the same for every engine.
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer } from 'node:net'
+import { createInterface } from 'node:readline'
+import { Builder, By, Capabilities, error, Key } from 'selenium-webdriver'
+import { atEnd, LIMIT, until } from './common.js'
+
+// Where Debian has WebKit's own small browser.
+const MINI_BROWSER = '/usr/lib/x86_64-linux-gnu/webkit2gtk-4.1/MiniBrowser'
+
+// startDisplay starts a screen that nobody sees and resolves to its name.
+async function startDisplay(t) {
+	const server = spawn('Xvfb', ['-displayfd', '1', '-screen', '0', '1280x800x24', '-nolisten', 'tcp'], {
+		stdio: ['ignore', 'pipe', 'ignore'],
+	})
+	atEnd(t, () => stop(server))
+	const [line] = await once(createInterface({ input: server.stdout }), 'line')
+	return `:${line}`
+}
+
+async function stop(child) {
+	const ended = once(child, 'exit')
+	child.kill()
+	await ended
+}
+
+async function freePort() {
+	const server = createServer().listen(0, '127.0.0.1')
+	await once(server, 'listening')
+	const { port } = server.address()
+	server.close()
+	await once(server, 'close')
+	return port
+}
+
+// launchWebKit starts a browser that ends with the test t, with a folder for what
+// it keeps, and resolves to its page.
+export async function launchWebKit(t, home) {
+	const port = await freePort()
+	const driver = spawn('WebKitWebDriver', [`--port=${port}`], {
+		stdio: 'ignore',
+		env: {
+			...process.env,
+			HOME: home,
+			XDG_CACHE_HOME: home,
+			XDG_CONFIG_HOME: home,
+			XDG_DATA_HOME: home,
+			DISPLAY: await startDisplay(t),
+			// Without a language navigator.language is "c", which Actual stumbles over.
+			LANG: 'en_US.UTF-8',
+			LANGUAGE: 'en_US',
+			// Actual refuses to start without SharedArrayBuffer.
+			JSC_useSharedArrayBuffer: '1',
+			...(process.getuid() === 0 ? { WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS: '1' } : {}),
+		},
+	})
+	atEnd(t, () => stop(driver))
+	const url = `http://127.0.0.1:${port}`
+	await until('the WebKit driver', () =>
+		fetch(`${url}/status`).then(
+			({ ok }) => ok,
+			() => false,
+		),
+	)
+	const session = await new Builder()
+		.usingServer(url)
+		.disableEnvironmentOverrides()
+		.withCapabilities(
+			new Capabilities({
+				browserName: 'MiniBrowser',
+				'webkitgtk:browserOptions': { binary: MINI_BROWSER, args: ['--automation'] },
+			}),
+		)
+		.build()
+	await session.manage().setTimeouts({ script: LIMIT, pageLoad: LIMIT })
+	await session.manage().window().setRect({ width: 1280, height: 800 })
+	const page = new WebKitPage(session)
+	atEnd(t, () => page.browser().close())
+	return page
+}
+
+// by returns how WebDriver says a selector of Puppeteer's.
+function by(selector) {
+	const xpath = /^::-p-xpath\((.*)\)$/s.exec(selector)
+	return xpath ? By.xpath(xpath[1]) : By.css(selector)
+}
+
+const keys = { Enter: Key.ENTER, Tab: Key.TAB }
+
+// passing tells whether an error is one of a page that changes meanwhile.
+const passing = (failure) =>
+	failure instanceof error.StaleElementReferenceError ||
+	failure instanceof error.ElementClickInterceptedError ||
+	failure instanceof error.ElementNotInteractableError ||
+	failure instanceof error.NoSuchElementError
+
+class WebKitPage {
+	#session
+	#closed
+
+	constructor(session) {
+		this.#session = session
+	}
+
+	browser() {
+		return {
+			close: () => {
+				this.#closed ??= this.#session.quit()
+				return this.#closed
+			},
+		}
+	}
+
+	async goto(url) {
+		await this.#session.get(url)
+	}
+
+	async reload() {
+		await this.#session.navigate().refresh()
+	}
+
+	async goBack() {
+		await this.#session.navigate().back()
+	}
+
+	async evaluate(script, ...args) {
+		const { value, failure } = await this.#session.executeAsyncScript(
+			`const done = arguments[arguments.length - 1]
+			const args = [...arguments].slice(0, -1)
+			new Promise((resolve) => resolve((${script})(...args))).then(
+				(value) => done({ value }),
+				(failure) => done({ failure: String(failure) }),
+			)`,
+			...args,
+		)
+		if (failure) throw new Error(failure)
+		return value
+	}
+
+	async waitForFunction(script, _options, ...args) {
+		return until(String(script), () => this.evaluate(script, ...args))
+	}
+
+	async $(selector) {
+		const [element] = await this.#session.findElements(by(selector))
+		return element ? new WebKitElement(element) : null
+	}
+
+	async $eval(selector, script) {
+		return this.#session.executeScript(
+			`return (${script})(arguments[0])`,
+			await this.#session.findElement(by(selector)),
+		)
+	}
+
+	async $$eval(selector, script) {
+		return this.#session.executeScript(
+			`return (${script})(arguments[0])`,
+			await this.#session.findElements(by(selector)),
+		)
+	}
+
+	waitForSelector(selector) {
+		return until(selector, () => this.$(selector))
+	}
+
+	locator(selector) {
+		const act = (action) =>
+			until(selector, async () => {
+				try {
+					await action(await this.#session.findElement(by(selector)))
+					return true
+				} catch (failure) {
+					if (passing(failure)) return false
+					throw failure
+				}
+			})
+		return {
+			click: () => act((element) => element.click()),
+			fill: (text) =>
+				act(async (element) => {
+					await element.clear()
+					await element.sendKeys(text)
+				}),
+		}
+	}
+
+	keyboard = {
+		press: (key) => this.#session.actions().sendKeys(keys[key]).perform(),
+	}
+}
+
+class WebKitElement {
+	#element
+
+	constructor(element) {
+		this.#element = element
+	}
+
+	async type(text) {
+		await this.#element.sendKeys(text)
+	}
+}

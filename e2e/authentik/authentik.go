@@ -37,13 +37,17 @@ const (
 	consentFlowPath = "/if/flow/default-provider-authorization-explicit-consent/"
 )
 
-// App is an application with a proxy provider in forward auth mode, single
-// application.
+// App is an application with a proxy provider in forward auth mode.
 type App struct {
-	// ExternalHost is the URL of the app, without a path.
+	// ExternalHost is the URL of the app, without a path; at domain level it is
+	// the host that logins come back to for all apps.
 	ExternalHost string
 	// AuthURL is the URL of the Authentik server that browsers are sent to.
 	AuthURL string
+	// CookieDomain makes the provider one of the domain level: it is responsible
+	// for every host of that domain, and they share one session. Empty for a
+	// single application.
+	CookieDomain string
 }
 
 // Behaviour is what can be changed while a Server runs. The zero value is a
@@ -104,8 +108,9 @@ func New(tokenValidity time.Duration, apps ...App) *Server {
 	}
 }
 
-// SetBehaviour changes how the provider of the app on host acts and returns how
-// it acted before; host carries a port that is not the scheme's default.
+// SetBehaviour changes how the provider acts towards host and returns how it
+// acted before; host carries a port that is not the scheme's default. What the
+// authorize endpoint does goes by the provider's external host.
 func (s *Server) SetBehaviour(host string, b Behaviour) (before Behaviour) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -240,6 +245,15 @@ type state struct {
 	jwt.RegisteredClaims
 }
 
+// Handler returns the handler of a whole Authentik server, whose one port serves
+// the embedded outpost as well.
+func (s *Server) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle(outpostPrefix+"/", s.Outpost())
+	mux.Handle("/", s.IdentityProvider())
+	return mux
+}
+
 // Outpost returns the handler of everything under /outpost.goauthentik.io/.
 func (s *Server) Outpost() http.Handler {
 	mux := http.NewServeMux()
@@ -247,6 +261,7 @@ func (s *Server) Outpost() http.Handler {
 		rw.WriteHeader(http.StatusNoContent)
 	})
 	mux.HandleFunc(outpostPrefix+"/auth/traefik", s.forwardAuth)
+	mux.HandleFunc(outpostPrefix+"/auth/nginx", s.nginxAuth)
 	mux.HandleFunc(outpostPrefix+"/start", s.withApp(func(rw http.ResponseWriter, r *http.Request, app App) {
 		s.startLogin(rw, r, app, app.returnURL(r.URL.Query().Get("rd")))
 	}))
@@ -255,22 +270,41 @@ func (s *Server) Outpost() http.Handler {
 	return mux
 }
 
-// app returns the application of a request that Traefik forwarded, or asks
-// about.
-func (s *Server) app(r *http.Request) (App, bool) {
+// origin returns the origin of a request that Traefik forwarded, or asks about.
+func origin(r *http.Request) url.URL {
 	host := r.Header.Get("X-Forwarded-Host")
 	if host == "" {
 		host = r.Host
 	}
 	// Traefik forwards a WebSocket's request as ws or wss.
-	external := strings.Replace(r.Header.Get("X-Forwarded-Proto"), "ws", "http", 1) + "://" + host
+	return url.URL{Scheme: strings.Replace(r.Header.Get("X-Forwarded-Proto"), "ws", "http", 1), Host: host}
+}
+
+// app returns the application of a request: the one of its very host, else the
+// one with the longest domain that it is of.
+func (s *Server) app(r *http.Request) (App, bool) {
+	asked := origin(r)
+	var best App
 	for _, app := range s.apps {
-		if app.ExternalHost == external {
+		if app.ExternalHost == asked.String() {
 			return app, true
 		}
+		if app.covers(asked) && len(app.domain()) > len(best.domain()) {
+			best = app
+		}
 	}
-	return App{}, false
+	return best, best != App{}
 }
+
+// covers reports whether u is on a host that a provider of the domain level is
+// responsible for.
+func (a App) covers(u url.URL) bool {
+	scheme, _, _ := strings.Cut(a.ExternalHost, ":")
+	return a.CookieDomain != "" && u.Scheme == scheme && strings.HasSuffix(u.Hostname(), a.domain())
+}
+
+// domain returns the cookie domain as cookies carry it.
+func (a App) domain() string { return strings.TrimPrefix(a.CookieDomain, ".") }
 
 func (s *Server) withApp(handle func(http.ResponseWriter, *http.Request, App)) http.HandlerFunc {
 	return func(rw http.ResponseWriter, r *http.Request) {
@@ -296,9 +330,10 @@ func (s *Server) forwardAuth(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.expireDue(uri.Path)
+	asked := origin(r)
 	s.mu.Lock()
-	s.asked[app.Host()]++
-	behaviour := s.behaviour[app.Host()]
+	s.asked[asked.Host]++
+	behaviour := s.behaviour[asked.Host]
 	s.mu.Unlock()
 	if behaviour.Status != 0 {
 		http.Error(rw, "something went wrong", behaviour.Status)
@@ -315,13 +350,43 @@ func (s *Server) forwardAuth(rw http.ResponseWriter, r *http.Request) {
 		rw.WriteHeader(http.StatusOK)
 		return
 	}
-	back := app.ExternalHost + uri.String()
+	back := asked.String() + uri.String()
 	if behaviour.StartRedirect {
 		s.ensureSession(rw, r, app)
 		http.Redirect(rw, r, app.ExternalHost+outpostPrefix+"/start?rd="+url.QueryEscape(back), http.StatusFound)
 		return
 	}
 	s.startLogin(rw, r, app, back)
+}
+
+// nginxAuth answers as nginx wants it, 200 or 401 and never a redirect. It goes
+// by a header that nginx sets, and lets everything through that this says is a
+// path of the outpost's own.
+func (s *Server) nginxAuth(rw http.ResponseWriter, r *http.Request) {
+	app, ok := s.app(r)
+	original := r.Header.Get("X-Original-URI")
+	if original == "" {
+		original = r.Header.Get("X-Original-URL")
+	}
+	u, err := url.Parse(original)
+	switch {
+	case !ok:
+		http.Error(rw, "no application for this host", http.StatusNotFound)
+		return
+	case original == "" || err != nil:
+		http.Error(rw, "configuration error", http.StatusInternalServerError)
+		return
+	}
+	if _, current, ok := s.session(r, app); ok && current.loggedIn() {
+		s.identify(rw.Header(), app, current.expires)
+		rw.WriteHeader(http.StatusOK)
+		return
+	}
+	if strings.HasPrefix(u.Path, outpostPrefix) {
+		rw.WriteHeader(http.StatusOK)
+		return
+	}
+	http.Error(rw, "unauthorized request", http.StatusUnauthorized)
 }
 
 // identify sets the headers that tell the app who its user is.
@@ -382,6 +447,7 @@ func (s *Server) setCookie(rw http.ResponseWriter, app App, value string, age ti
 		Name:     app.CookieName(),
 		Value:    value,
 		Path:     "/",
+		Domain:   app.domain(),
 		MaxAge:   int(age.Seconds()),
 		HttpOnly: true,
 		SameSite: http.SameSiteLaxMode,
@@ -412,12 +478,16 @@ func (s *Server) startLogin(rw http.ResponseWriter, r *http.Request, app App, ba
 
 func (a App) issuer() string { return "goauthentik.io/outpost/" + a.clientID() }
 
-// returnURL returns rd if it is on the external host, which a path is too, and
-// the external host for everything else.
+// returnURL returns rd if it is on the external host, which a path is too, or on
+// another host of the domain, and the external host for everything else.
 func (a App) returnURL(rd string) string {
 	u, err := url.Parse(rd)
 	switch {
 	case rd == "" || err != nil:
+		return a.ExternalHost
+	case a.CookieDomain != "" && strings.HasSuffix(u.Hostname(), a.domain()):
+		return u.String()
+	case a.CookieDomain != "":
 		return a.ExternalHost
 	case u.Host == "":
 		return a.ExternalHost + u.RequestURI()

@@ -1,6 +1,7 @@
 package authentik
 
 import (
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -18,11 +19,17 @@ const (
 
 // traefik asks the outpost about a request for uri, as forwardAuth does.
 func traefik(s *Server, uri string, cookies ...*http.Cookie) *http.Response {
-	req := httptest.NewRequest("GET", "http://outpost/outpost.goauthentik.io/auth/traefik", nil)
+	return forward(s, "traefik", "app.example.com", uri, nil, cookies...)
+}
+
+// forward asks an endpoint of the outpost about a request for uri on host.
+func forward(s *Server, endpoint, host, uri string, header http.Header, cookies ...*http.Cookie) *http.Response {
+	req := httptest.NewRequest("GET", "http://outpost/outpost.goauthentik.io/auth/"+endpoint, nil)
+	maps.Copy(req.Header, header)
 	req.Header.Set("X-Forwarded-Proto", "https")
-	req.Header.Set("X-Forwarded-Host", "app.example.com")
+	req.Header.Set("X-Forwarded-Host", host)
 	req.Header.Set("X-Forwarded-Uri", uri)
-	return ask(s.Outpost(), req, cookies)
+	return ask(s.Handler(), req, cookies)
 }
 
 // outpost requests one of the outpost's own pages.
@@ -286,6 +293,75 @@ func TestSessionsEndAtARequest(t *testing.T) {
 	}
 	if err := s.ExpireAt("all", "/"); err == nil {
 		t.Error("an unknown kind is accepted")
+	}
+}
+
+func TestDomainLevelSharesOneSession(t *testing.T) {
+	s := New(time.Hour,
+		App{ExternalHost: authURL, AuthURL: authURL, CookieDomain: "example.com"},
+		App{ExternalHost: "https://own.example.com", AuthURL: authURL})
+	refused := forward(s, "traefik", "app.example.com", "/budget?a=1", nil)
+	cookie := oneCookie(t, refused)
+	u, err := refused.Location()
+	if err != nil || cookie.Domain != "example.com" ||
+		u.Query().Get("redirect_uri") != authURL+"/outpost.goauthentik.io/callback?X-authentik-auth-callback=true" {
+		t.Fatalf("cookie %+v, to %v, %v", cookie, u, err)
+	}
+	login := idp(s, authURL+idp(s, u.String(), nil).Header.Get("Location"), url.Values{"username": {Username}, "password": {Password}})
+	granted := idp(s, authURL+login.Header.Get("Location"), nil, oneCookie(t, login)).Header.Get("Location")
+	callback := httptest.NewRequest("GET", granted, nil)
+	callback.Header.Set("X-Forwarded-Proto", "https")
+	back := ask(s.Handler(), callback, []*http.Cookie{cookie})
+	if back.StatusCode != 302 || back.Header.Get("Location") != "https://app.example.com/budget?a=1" {
+		t.Errorf("the login ended with %s to %q", back.Status, back.Header.Get("Location"))
+	}
+	for host, want := range map[string]int{
+		"app.example.com":   200,
+		"other.example.com": 200,
+		"own.example.com":   302, // has a provider of its own
+		"example.net":       404,
+	} {
+		if res := forward(s, "traefik", host, "/", nil, oneCookie(t, back)); res.StatusCode != want {
+			t.Errorf("%s: %s", host, res.Status)
+		}
+	}
+	if s.Asked("other.example.com") != 1 {
+		t.Error("what was asked is not counted by its host")
+	}
+	domain := App{ExternalHost: authURL, CookieDomain: ".example.com"}
+	for rd, want := range map[string]string{
+		"https://app.example.com/budget": "https://app.example.com/budget",
+		"https://evil.example/":          authURL,
+		"https://example.net/":           authURL,
+		"/budget":                        authURL, // of which host?
+	} {
+		if got := domain.returnURL(rd); got != want {
+			t.Errorf("rd %q comes back to %q", rd, got)
+		}
+	}
+}
+
+func TestNginxEndpointNeverRedirects(t *testing.T) {
+	s := newServer(time.Hour)
+	proxy, _ := logIn(t, s, "/")
+	for name, tt := range map[string]struct {
+		header  http.Header
+		cookies []*http.Cookie
+		want    int
+	}{
+		"no session":        {http.Header{"X-Original-Uri": {"/budget"}}, nil, 401},
+		"a session":         {http.Header{"X-Original-Uri": {"/budget"}}, []*http.Cookie{proxy}, 200},
+		"the other header":  {http.Header{"X-Original-Url": {appURL + "/budget"}}, nil, 401},
+		"neither":           {nil, []*http.Cookie{proxy}, 500},
+		"the outpost's own": {http.Header{"X-Original-Uri": {"/outpost.goauthentik.io/start"}}, nil, 200},
+	} {
+		res := forward(s, "nginx", "app.example.com", "/", tt.header, tt.cookies...)
+		if res.StatusCode != tt.want || len(res.Cookies()) != 0 {
+			t.Errorf("%s: %s %v", name, res.Status, res.Header)
+		}
+	}
+	if res := forward(s, "nginx", "example.net", "/", http.Header{"X-Original-Uri": {"/"}}); res.StatusCode != 404 {
+		t.Errorf("another host: %s", res.Status)
 	}
 }
 

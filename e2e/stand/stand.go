@@ -8,14 +8,12 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -91,13 +89,12 @@ type Stand struct {
 
 	config  Config
 	version int // of the dynamic configuration
-	traefik *Process
+	traefik *Traefik
 	servers []*http.Server
 	outpost string         // URL
 	idp     string         // URL
 	ports   map[string]int // by entry point
 	roots   *x509.CertPool
-	api     *http.Client
 	visitor *http.Client // of the entry points
 }
 
@@ -110,7 +107,7 @@ func Root() string {
 // Start starts everything and returns once Traefik has loaded the plugin and
 // the routes. What it starts ends with Close.
 func Start(ctx context.Context, config Config) (*Stand, error) {
-	s := &Stand{config: config, ports: map[string]int{}, api: &http.Client{Timeout: 5 * time.Second}}
+	s := &Stand{config: config, ports: map[string]int{}}
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	if err := s.start(ctx); err != nil {
@@ -120,29 +117,16 @@ func Start(ctx context.Context, config Config) (*Stand, error) {
 }
 
 func (s *Stand) start(ctx context.Context) error {
-	// Traefik cannot say which port it was given, so ports are held for it
-	// until it starts.
-	var held []net.Listener
-	release := func() {
-		for _, listener := range held {
-			_ = listener.Close()
-		}
-		held = nil
+	ports, release, err := HoldPorts(3)
+	if err != nil {
+		return err
 	}
 	defer release()
-	for _, entryPoint := range []string{"web", "websecure", "traefik"} {
-		listener, port, err := holdPort()
-		if err != nil {
-			return err
-		}
-		held = append(held, listener)
-		s.ports[entryPoint] = port
-	}
+	s.ports["web"], s.ports["websecure"], s.ports["traefik"] = ports[0], ports[1], ports[2]
 	if s.config.Port != 0 {
 		s.ports["web"] = s.config.Port
 	}
 	s.Authentik = authentik.New(s.config.TokenValidity, s.apps()...)
-	var err error
 	if s.outpost, err = s.serve(s.Authentik.Outpost()); err != nil {
 		return err
 	}
@@ -165,13 +149,8 @@ func (s *Stand) start(ctx context.Context) error {
 	if err := s.writeDynamic(); err != nil {
 		return err
 	}
-	binary := filepath.Join(Root(), "bin", "traefik")
-	if _, err := os.Stat(binary); err != nil {
-		return fmt.Errorf("traefik is not built: run make build: %w", err)
-	}
-	command := exec.Command(binary, "--configFile=traefik.yml")
 	release()
-	if s.traefik, err = Run(command, s.config.Dir, "traefik"); err != nil {
+	if s.traefik, err = RunTraefik(s.config.Dir, s.ports["traefik"], "--configFile=traefik.yml"); err != nil {
 		return err
 	}
 	return s.awaitRoutes(ctx)
@@ -302,7 +281,7 @@ func (s *Stand) Configure(ctx context.Context, change func(*Config)) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
-	return await(ctx, s.traefik, func() error {
+	return await(ctx, s.traefik.Process, func() error {
 		for _, url := range []string{s.URL(s.versionHost()), s.SecureURL(s.versionHost())} {
 			req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 			if err != nil {
@@ -399,7 +378,7 @@ func (s *Stand) writeYAML(name string, content any) error {
 // of them enabled.
 func (s *Stand) awaitRoutes(ctx context.Context) error {
 	want := 2 * (len(s.config.Routes) + 3)
-	return await(ctx, s.traefik, func() error {
+	return await(ctx, s.traefik.Process, func() error {
 		var routers []struct {
 			Name, Provider, Status string
 			Error                  []string
@@ -426,19 +405,7 @@ func (s *Stand) awaitRoutes(ctx context.Context) error {
 
 // API reads an answer of Traefik's API.
 func (s *Stand) API(ctx context.Context, path string, answer any) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://127.0.0.1:"+strconv.Itoa(s.ports["traefik"])+path, nil)
-	if err != nil {
-		return err
-	}
-	res, err := s.api.Do(req)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s", path, res.Status)
-	}
-	return json.NewDecoder(res.Body).Decode(answer)
+	return s.traefik.API(ctx, path, answer)
 }
 
 // Ended is closed when Traefik has ended.

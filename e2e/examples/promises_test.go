@@ -1,0 +1,165 @@
+// Package examples runs what people copy: each example is read by the real
+// Traefik and has to keep the promises of the README. Besides Authentik, the
+// Docker engine is not real.
+package examples
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/traefik-reauth/reauth/e2e/authentik"
+	"github.com/traefik-reauth/reauth/e2e/stand"
+)
+
+// The hosts of the examples.
+const (
+	budgetHost = "budget.example.com"
+	authHost   = "auth.example.com"
+	budgetURL  = "https://" + budgetHost
+	authURL    = "https://" + authHost
+	listed     = "https://dashboard.example.com"
+)
+
+const (
+	startURL      = budgetURL + "/outpost.goauthentik.io/start"
+	authorizeURL  = authURL + "/application/o/authorize/?"
+	tokenValidity = time.Hour
+)
+
+// newAuthentik serves an Authentik for the app of the examples until the test
+// ends, and returns it with its URL.
+func newAuthentik(t *testing.T, apps ...authentik.App) (*authentik.Server, string) {
+	t.Helper()
+	if len(apps) == 0 {
+		apps = []authentik.App{{ExternalHost: budgetURL, AuthURL: authURL}}
+	}
+	server := authentik.New(tokenValidity, apps...)
+	return server, serve(t, server.Handler())
+}
+
+// serve serves h until the test ends and returns its URL.
+func serve(t *testing.T, h http.Handler) string {
+	t.Helper()
+	url, server, err := stand.Serve(h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Close() })
+	return url
+}
+
+// The app where Actual is not what matters.
+const (
+	page   = "<title>Budget</title>"
+	script = "self.addEventListener('fetch', () => {})"
+)
+
+// probe is such an app. It tells who it thinks the user is.
+func probe() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/", func(rw http.ResponseWriter, r *http.Request) {
+		rw.Header().Set("Content-Type", "text/html")
+		rw.Header().Set("X-User", r.Header.Get("X-Authentik-Username"))
+		_, _ = rw.Write([]byte(page))
+	})
+	mux.HandleFunc("/sw.js", func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Content-Type", "text/javascript")
+		_, _ = rw.Write([]byte(script))
+	})
+	return mux
+}
+
+// startTraefik runs Traefik until the test ends. It finds the plugin in the
+// working tree and its files in dir.
+func startTraefik(t *testing.T, dir string, apiPort int, args []string, routers ...string) *stand.Traefik {
+	t.Helper()
+	traefik, err := stand.RunTraefik(dir, apiPort, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			lines := strings.Split(traefik.Log(), "\n")
+			t.Log(strings.Join(slices.DeleteFunc(lines, func(line string) bool { return strings.Contains(line, " DBG ") }), "\n"))
+		}
+		if err := traefik.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := traefik.AwaitRouters(t.Context(), routers...); err != nil {
+		t.Fatal(err)
+	}
+	return traefik
+}
+
+// isChallenge reports whether res is the plugin's 401.
+func isChallenge(res response) bool {
+	return res.StatusCode == http.StatusUnauthorized && strings.HasPrefix(res.Header.Get("WWW-Authenticate"), "Reauth ") &&
+		strings.Contains(res.body, `"refresh":"/_reauth"`) && len(res.Cookies()) == 0 && res.location() == ""
+}
+
+// promises checks what an installation has to do for the app at budgetURL.
+type promises struct {
+	authentik *authentik.Server
+	// login is where a visit without a session is sent to.
+	login string
+	// landing is where a login ends that began at a path; none is that path.
+	landing string
+	// page and script are parts of what the app has at its paths and at /sw.js.
+	page, script string
+}
+
+func (p promises) check(t *testing.T, b *browser) {
+	t.Helper()
+	expect := func(what string, ok bool, res response) {
+		t.Helper()
+		if !ok {
+			t.Errorf("%s: got %s %v\n%.200s", what, res.Status, res.Header, res.body)
+		}
+	}
+
+	res := b.ask("GET", budgetURL+"/budget", navigation...)
+	expect("a visit without a session goes to the login", res.StatusCode == http.StatusFound && strings.HasPrefix(res.location(), p.login), res)
+	res = b.ask("POST", budgetURL+"/sync/sync", fetch...)
+	expect("a call without a session is challenged", isChallenge(res), res)
+	res = b.ask("GET", budgetURL+"/outpost.goauthentik.io/ping", fetch...)
+	expect("the outpost's paths lead to the outpost", res.StatusCode == http.StatusNoContent, res)
+	res = b.ask("GET", authURL+"/if/flow/default-authentication-flow/", fetch...)
+	expect("the auth server has its host", res.StatusCode == http.StatusOK && strings.Contains(res.body, "authentik stand-in"), res)
+
+	landing := p.landing
+	if landing == "" {
+		landing = budgetURL + "/budget?month=1"
+	}
+	res = b.logIn(budgetURL + "/budget?month=1")
+	expect("a login comes back", res.StatusCode == http.StatusOK && res.Request.URL.String() == landing && strings.Contains(res.body, p.page), res)
+	res = b.ask("GET", budgetURL+"/", navigation...)
+	expect("a good session reaches the app", res.StatusCode == http.StatusOK && strings.Contains(res.body, p.page), res)
+	res = b.ask("GET", budgetURL+"/sw.js", forWorker...)
+	expect("the refresh script goes in front of the app's", res.StatusCode == http.StatusOK && strings.Contains(res.body, `("/_reauth",["/outpost.goauthentik.io"],false);`) &&
+		strings.Contains(res.body, p.script), res)
+
+	p.authentik.ExpireSessions()
+	res = b.ask("POST", budgetURL+"/sync/sync", fetch...)
+	expect("a call with an expired session is challenged", isChallenge(res), res)
+	res = b.ask("GET", budgetURL+"/sw.js", forWorker...)
+	expect("the recovery script comes in place of the app's", res.StatusCode == http.StatusOK && strings.Contains(res.body, `("/_reauth",["/outpost.goauthentik.io"],true);`) &&
+		!strings.Contains(res.body, p.script), res)
+	logins := p.authentik.Logins()
+	res = b.follow(budgetURL+"/_reauth", fetch...)
+	expect("the refresh path renews the session without a login", res.StatusCode < 300 && p.authentik.Logins() == logins, res)
+	res = b.ask("GET", budgetURL+"/", fetch...)
+	expect("the same call succeeds then", res.StatusCode == http.StatusOK, res)
+
+	if err := p.authentik.Expire("both"); err != nil {
+		t.Fatal(err)
+	}
+	if p.landing == "" {
+		landing = budgetURL + "/budget#now"
+	}
+	res = b.logIn(budgetURL + "/_reauth?rd=%2Fbudget%23now")
+	expect("a trip through the login comes back", res.StatusCode == http.StatusOK && res.Request.URL.String() == landing && strings.Contains(res.body, p.page), res)
+}

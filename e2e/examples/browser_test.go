@@ -20,8 +20,9 @@ import (
 // browser is a browser as far as HTTP goes. It finds all hosts at Traefik, on
 // the ports that URLs have by default.
 type browser struct {
-	t      *testing.T
-	client *http.Client
+	t         *testing.T
+	client    *http.Client
+	websecure string // port
 }
 
 func newBrowser(t *testing.T, web, websecure int) *browser {
@@ -47,7 +48,7 @@ func newBrowser(t *testing.T, web, websecure int) *browser {
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
 	}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &browser{t, &http.Client{Transport: transport, Jar: jar, Timeout: 20 * time.Second}}
+	return &browser{t, &http.Client{Transport: transport, Jar: jar, Timeout: 20 * time.Second}, strconv.Itoa(websecure)}
 }
 
 // response is an answer that has been read.

@@ -114,6 +114,9 @@ func (d *dockerAPI) inspect(rw http.ResponseWriter, r *http.Request) {
 		}
 		networks[d.project.Networks[name].Name] = &network.EndpointSettings{IPAddress: ip}
 	}
+	settings := &container.NetworkSettings{Networks: networks}
+	// Images say that they listen somewhere, whatever is meant for the public.
+	settings.Ports = nat.PortMap{"80/tcp": nil}
 	// Compose adds labels of its own.
 	labels := maps.Clone(service.Labels)
 	if labels == nil {
@@ -128,12 +131,8 @@ func (d *dockerAPI) inspect(rw http.ResponseWriter, r *http.Request) {
 			State:      &container.State{Status: container.StateRunning, Running: true, Health: &container.Health{Status: container.Healthy}},
 			HostConfig: &container.HostConfig{},
 		},
-		Config: &container.Config{Labels: labels},
-		NetworkSettings: &container.NetworkSettings{
-			// Images say that they listen somewhere, whatever is meant for the public.
-			NetworkSettingsBase: container.NetworkSettingsBase{Ports: nat.PortMap{"80/tcp": nil}},
-			Networks:            networks,
-		},
+		Config:          &container.Config{Labels: labels},
+		NetworkSettings: settings,
 	})
 }
 

@@ -89,26 +89,28 @@ type part struct {
 	Error  []string `json:"error"`
 }
 
-// AwaitRouters returns once Traefik has exactly these routers besides its own,
-// and fails if it has anything that is not enabled. Names are like app@docker.
+// AwaitRouters returns once HasRouters says so.
 func (t *Traefik) AwaitRouters(ctx context.Context, names ...string) error {
-	slices.Sort(names)
-	return t.Await(ctx, func() error {
-		var raw struct{ Routers, Middlewares, Services map[string]part }
-		if err := t.API(ctx, "/api/rawdata", &raw); err != nil {
-			return err
-		}
-		for kind, parts := range map[string]map[string]part{"router": raw.Routers, "middleware": raw.Middlewares, "service": raw.Services} {
-			for name, p := range parts {
-				if p.Status != "enabled" || len(p.Error) > 0 {
-					return permanent{fmt.Errorf("%s %s is %s: %s", kind, name, p.Status, strings.Join(p.Error, "; "))}
-				}
+	return t.Await(ctx, func() error { return t.HasRouters(ctx, names...) })
+}
+
+// HasRouters returns nil if Traefik has exactly these routers besides its own,
+// and nothing that is not enabled. Names are like app@docker.
+func (t *Traefik) HasRouters(ctx context.Context, names ...string) error {
+	var raw struct{ Routers, Middlewares, Services map[string]part }
+	if err := t.API(ctx, "/api/rawdata", &raw); err != nil {
+		return err
+	}
+	for kind, parts := range map[string]map[string]part{"router": raw.Routers, "middleware": raw.Middlewares, "service": raw.Services} {
+		for name, p := range parts {
+			if p.Status != "enabled" || len(p.Error) > 0 {
+				return permanent{fmt.Errorf("%s %s is %s: %s", kind, name, p.Status, strings.Join(p.Error, "; "))}
 			}
 		}
-		found := slices.DeleteFunc(slices.Sorted(maps.Keys(raw.Routers)), func(name string) bool { return strings.HasSuffix(name, "@internal") })
-		if !slices.Equal(found, names) {
-			return fmt.Errorf("routers %v, want %v", found, names)
-		}
-		return nil
-	})
+	}
+	found := slices.DeleteFunc(slices.Sorted(maps.Keys(raw.Routers)), func(name string) bool { return strings.HasSuffix(name, "@internal") })
+	if slices.Sort(names); !slices.Equal(found, names) {
+		return fmt.Errorf("routers %v, want %v", found, names)
+	}
+	return nil
 }

@@ -115,3 +115,18 @@ func (b *browser) logIn(target string) response {
 	headers := append([]string{"Content-Type: application/x-www-form-urlencoded"}, navigation...)
 	return b.do(b.client, http.MethodPost, asked.Request.URL.String(), form.Encode(), headers)
 }
+
+// cookie returns the value of a cookie at target, empty if there is none.
+func (b *browser) cookie(target, name string) string {
+	b.t.Helper()
+	u, err := url.Parse(target)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for _, cookie := range b.client.Jar.Cookies(u) {
+		if cookie.Name == name {
+			return cookie.Value
+		}
+	}
+	return ""
+}

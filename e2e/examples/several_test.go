@@ -1,0 +1,105 @@
+package examples
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/traefik-reauth/reauth/e2e/authentik"
+)
+
+const recipesURL = "https://recipes.example.com"
+
+// startSeveral runs the example of several apps in front of an Authentik with
+// these providers.
+func startSeveral(t *testing.T, providers ...authentik.App) (*authentik.Server, *browser) {
+	t.Helper()
+	idp, idpURL := newAuthentik(t, providers...)
+	text := dynamic(t, "several-apps.yml", serve(t, probe()), idpURL, "traefik", map[string]string{
+		"http://127.0.0.1:9925": serve(t, probe()),
+	})
+	traefik, b := setup{}.run(t, "traefik.yml", text)
+	if err := traefik.AwaitRouters(t.Context(), "authentik@file", "budget@file", "outpost@file", "recipes@file"); err != nil {
+		t.Fatal(err)
+	}
+	if res := b.ask("GET", recipesURL+"/outpost.goauthentik.io/ping", fetch...); res.StatusCode != http.StatusNoContent {
+		t.Errorf("the outpost's paths lead to %s", res.Status)
+	}
+	return idp, b
+}
+
+// statuses asks both apps as a script does.
+func statuses(b *browser) (budget, recipes int) {
+	b.t.Helper()
+	return b.ask("GET", budgetURL+"/", fetch...).StatusCode, b.ask("GET", recipesURL+"/", fetch...).StatusCode
+}
+
+// expectStatuses checks what statuses says.
+func expectStatuses(b *browser, when string, budget, recipes int) {
+	b.t.Helper()
+	if gotBudget, gotRecipes := statuses(b); gotBudget != budget || gotRecipes != recipes {
+		b.t.Errorf("%s: budget %d, recipes %d", when, gotBudget, gotRecipes)
+	}
+}
+
+// renew asks for the refresh path as the refresh script does, and checks that
+// nobody had to log in.
+func renew(b *browser, idp *authentik.Server, app string) {
+	b.t.Helper()
+	logins := idp.Logins()
+	res := b.follow(app+"/_reauth", fetch...)
+	if res.StatusCode != http.StatusNoContent || res.Request.URL.String() != app+"/_reauth" || idp.Logins() != logins {
+		b.t.Errorf("the renewal ended at %s with %s", res.Request.URL, res.Status)
+	}
+}
+
+// TestSingleApplicationsExpireByThemselves has a provider for each app.
+func TestSingleApplicationsExpireByThemselves(t *testing.T) {
+	budget := authentik.App{ExternalHost: budgetURL, AuthURL: authURL}
+	recipes := authentik.App{ExternalHost: recipesURL, AuthURL: authURL}
+	idp, b := startSeveral(t, budget, recipes)
+	promises{authentik: idp, login: authorizeURL, page: page, script: script}.check(t, b)
+
+	expectStatuses(b, "logged in to one app", http.StatusOK, http.StatusUnauthorized)
+	renew(b, idp, recipesURL)
+	expectStatuses(b, "logged in to both", http.StatusOK, http.StatusOK)
+	if !idp.ExpireSession(b.cookie(recipesURL, recipes.CookieName())) {
+		t.Fatal("there was no session to expire")
+	}
+	expectStatuses(b, "one has expired", http.StatusOK, http.StatusUnauthorized)
+	renew(b, idp, recipesURL)
+	expectStatuses(b, "and is renewed", http.StatusOK, http.StatusOK)
+}
+
+// TestDomainLevelExpiresForAll has one provider for the domain. Its logins come
+// back by way of the auth server's host.
+func TestDomainLevelExpiresForAll(t *testing.T) {
+	idp, b := startSeveral(t, authentik.App{ExternalHost: authURL, AuthURL: authURL, CookieDomain: "example.com"})
+	promises{authentik: idp, login: authorizeURL, page: page, script: script}.check(t, b)
+
+	expectStatuses(b, "logged in to one app", http.StatusOK, http.StatusOK)
+	idp.ExpireSessions()
+	expectStatuses(b, "the session has expired", http.StatusUnauthorized, http.StatusUnauthorized)
+	for _, res := range []response{
+		b.ask("GET", budgetURL+"/", navigation...),
+		b.ask("GET", recipesURL+"/_reauth", fetch...),
+	} {
+		u, err := url.Parse(res.location())
+		if err != nil || !strings.HasPrefix(u.Query().Get("redirect_uri"), authURL+"/outpost.goauthentik.io/callback?") {
+			t.Errorf("%s is sent to %s", res.Request.URL, u)
+		}
+	}
+	// As older versions redirect.
+	before := idp.SetBehaviour(budgetHost, authentik.Behaviour{StartRedirect: true})
+	if res := b.ask("GET", budgetURL+"/", navigation...); !strings.HasPrefix(res.location(), authURL+"/outpost.goauthentik.io/start?rd=https%3A%2F%2Fbudget.") {
+		t.Errorf("%s is sent to %s", res.Request.URL, res.location())
+	}
+	if res := b.ask("GET", budgetURL+"/", fetch...); !isChallenge(res) {
+		t.Errorf("got %s to %s", res.Status, res.location())
+	}
+	idp.SetBehaviour(budgetHost, before)
+
+	renew(b, idp, recipesURL)
+	expectStatuses(b, "renewed at one app", http.StatusOK, http.StatusOK)
+}

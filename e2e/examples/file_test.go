@@ -51,7 +51,7 @@ func (s setup) static(t *testing.T, name string) string {
 			`filename = "/etc/traefik`:      `filename = "` + s.dir,
 			"[experimental.plugins.reauth]": "[experimental.localPlugins.reauth]",
 			"version = \"v0.1.0\"\n":        "",
-			"[providers.file]\n":            fmt.Sprintf("[entryPoints.traefik]\naddress = %q\n[providers.file]\n", address(s.api)),
+			"[providers.file]\n":            fmt.Sprintf("[entryPoints.traefik]\naddress = %q\n[providers]\nprovidersThrottleDuration = \"50ms\"\n[providers.file]\n", address(s.api)),
 			"[experimental]\n":              "[api]\ninsecure = true\ndashboard = false\n[global]\ncheckNewVersion = false\n[log]\nnoColor = true\n[experimental]\n",
 		})
 	}
@@ -61,6 +61,7 @@ func (s setup) static(t *testing.T, name string) string {
 		"certResolver: letsencrypt": "{}",
 		"storage: /etc/traefik":     fmt.Sprintf("caServer: %s\n      storage: %s", nowhere, s.dir),
 		"filename: /etc/traefik":    "filename: " + s.dir,
+		"providers:\n":              "providers:\n  providersThrottleDuration: 50ms\n",
 		"  plugins:\n":              "  localPlugins:\n",
 		"      version: v0.1.0\n":   "",
 		"entryPoints:\n  web:\n":    fmt.Sprintf("entryPoints:\n  traefik:\n    address: %q\n  web:\n", address(s.api)),

@@ -277,7 +277,7 @@ func TestCompose(t *testing.T) {
 		}
 		added := maps.Clone(uncommented.Services["actual-server"].Labels)
 		maps.DeleteFunc(added, func(name, _ string) bool { return !strings.Contains(name, ".accessControl") })
-		docker.start("actual-server", added)
+		docker.start(t, "actual-server", added)
 		err = traefik.Await(t.Context(), func() error {
 			res := b.ask("OPTIONS", budgetURL+"/sync/sync", preflight...)
 			return describeUnless(res.StatusCode == 204 && res.Header.Get("Access-Control-Allow-Origin") == listed &&

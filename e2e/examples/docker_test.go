@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	compose "github.com/compose-spec/compose-go/v2/types"
 	docker "github.com/docker/docker/api/types"
@@ -65,13 +66,18 @@ func reply(rw http.ResponseWriter, answer any) {
 	_ = json.NewEncoder(rw).Encode(answer)
 }
 
-// start adds labels to a service and tells who listens that its container has
-// started.
-func (d *dockerAPI) start(service string, labels map[string]string) {
+// start adds labels to a service and tells Traefik that its container has
+// started, once it listens.
+func (d *dockerAPI) start(t *testing.T, service string, labels map[string]string) {
+	t.Helper()
 	d.mu.Lock()
 	maps.Copy(d.project.Services[service].Labels, labels)
 	d.mu.Unlock()
-	d.started <- events.Message{Type: events.ContainerEventType, Action: events.ActionStart, Actor: events.Actor{ID: service}}
+	select {
+	case d.started <- events.Message{Type: events.ContainerEventType, Action: events.ActionStart, Actor: events.Actor{ID: service}}:
+	case <-time.After(20 * time.Second):
+		t.Fatal("Traefik does not listen to the Docker API's events")
+	}
 }
 
 func (d *dockerAPI) events(rw http.ResponseWriter, r *http.Request) {

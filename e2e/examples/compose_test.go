@@ -242,10 +242,10 @@ func TestCompose(t *testing.T) {
 		"--entrypoints.websecure.address=:443": {"--entrypoints.websecure.address=" + address(websecure)},
 		// Nothing asks for a certificate, and would not find Let's Encrypt if it did:
 		// Traefik has one of its own.
-		"--entrypoints.websecure.http.tls.certresolver=letsencrypt":                 {"--entrypoints.websecure.http.tls=true"},
-		"--certificatesresolvers.letsencrypt.acme.storage=/letsencrypt/acme.json":   {"--certificatesresolvers.letsencrypt.acme.storage=" + dir + "/acme.json", "--certificatesresolvers.letsencrypt.acme.caserver=https://127.0.0.1:1/"},
-		"--experimental.plugins.reauth.modulename=github.com/traefik-reauth/reauth": {"--experimental.localplugins.reauth.modulename=" + stand.Module},
-		"--experimental.plugins.reauth.version=v0.1.0":                              nil,
+		"--entrypoints.websecure.http.tls.certresolver=letsencrypt":               {"--entrypoints.websecure.http.tls=true"},
+		"--certificatesresolvers.letsencrypt.acme.storage=/letsencrypt/acme.json": {"--certificatesresolvers.letsencrypt.acme.storage=" + dir + "/acme.json", "--certificatesresolvers.letsencrypt.acme.caserver=https://127.0.0.1:1/"},
+		"--experimental.plugins.reauth.modulename=" + stand.Module:                {"--experimental.localplugins.reauth.modulename=" + stand.Module},
+		"--experimental.plugins.reauth.version=" + pluginVersion:                  nil,
 	})
 	// What a container brings, and what the test looks with.
 	args = append(args,

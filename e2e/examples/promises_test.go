@@ -14,6 +14,9 @@ import (
 	"github.com/traefik-reauth/reauth/e2e/stand"
 )
 
+// pluginVersion is what the examples take from the catalog.
+const pluginVersion = "v0.1.0"
+
 // The hosts of the examples.
 const (
 	budgetHost = "budget.example.com"

@@ -1,6 +1,7 @@
 package stand
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -65,6 +66,14 @@ func (p *Process) Log() string {
 		return err.Error()
 	}
 	return string(text)
+}
+
+// Await calls check until it returns nil. It gives up when ctx ends or the
+// program does, and then shows the program's log.
+func (p *Process) Await(ctx context.Context, check func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	return await(ctx, p, check)
 }
 
 // explain adds the end of the log to err.

@@ -75,14 +75,6 @@ func (t *Traefik) API(ctx context.Context, path string, answer any) error {
 	return json.NewDecoder(res.Body).Decode(answer)
 }
 
-// Await calls check until it returns nil. It gives up when ctx ends or Traefik
-// does, and then shows Traefik's log.
-func (t *Traefik) Await(ctx context.Context, check func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, startLimit)
-	defer cancel()
-	return await(ctx, t.Process, check)
-}
-
 // part is a router, a middleware or a service as Traefik tells of it.
 type part struct {
 	Status string   `json:"status"`

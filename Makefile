@@ -57,7 +57,7 @@ yaegi: e2e/bin/traefik ## Run the same tests in the interpreter that Traefik use
 	timeout 120 e2e/bin/yaegi test .
 
 .PHONY: e2e
-e2e: build ## Test the plugin in a real Traefik
+e2e: build e2e/bin/kube-apiserver ## Test the plugin in a real Traefik
 	cd e2e && go test -count=1 -timeout 20m ./...
 
 .PHONY: browser
@@ -84,6 +84,12 @@ prerequisites:
 e2e/bin/traefik: e2e/go.mod e2e/go.sum | prerequisites
 	@echo "building Traefik, which takes some minutes the first time"
 	cd e2e && go build -v -o bin/ tool 2>&1 | $(progress)
+	@touch $@
+
+e2e/bin/kube-apiserver: e2e/apiserver/go.mod e2e/apiserver/go.sum | prerequisites
+	@echo "building the API server of Kubernetes, which takes some minutes the first time"
+	cd e2e/apiserver && go build -v -o ../bin/etcd go.etcd.io/etcd/server/v3 2>&1 | $(progress)
+	cd e2e/apiserver && go build -v -o ../bin/ k8s.io/kubernetes/cmd/kube-apiserver 2>&1 | $(progress)
 	@touch $@
 
 e2e/node_modules/.package-lock.json: e2e/package.json e2e/package-lock.json | prerequisites

@@ -90,6 +90,8 @@ type Stand struct {
 	config  Config
 	version int // of the dynamic configuration
 	traefik *Traefik
+	nginx   *Process // nil but for StartNginx
+	site    string   // its configuration before ChangeNginx
 	servers []*http.Server
 	outpost string         // URL
 	idp     string         // URL
@@ -153,7 +155,7 @@ func (s *Stand) start(ctx context.Context) error {
 	if s.traefik, err = RunTraefik(s.config.Dir, s.ports["traefik"], "--configFile=traefik.yml"); err != nil {
 		return err
 	}
-	return s.awaitRoutes(ctx)
+	return s.awaitRoutes(ctx, 2*(len(s.config.Routes)+3))
 }
 
 // apps returns an application per route and entry point.
@@ -374,10 +376,9 @@ func (s *Stand) writeYAML(name string, content any) error {
 	return os.Rename(path+".new", path)
 }
 
-// awaitRoutes returns once Traefik has every router of the configuration, all
-// of them enabled.
-func (s *Stand) awaitRoutes(ctx context.Context) error {
-	want := 2 * (len(s.config.Routes) + 3)
+// awaitRoutes returns once Traefik has the routers of the configuration, all of
+// them enabled.
+func (s *Stand) awaitRoutes(ctx context.Context, want int) error {
 	return await(ctx, s.traefik.Process, func() error {
 		var routers []struct {
 			Name, Provider, Status string
@@ -420,6 +421,9 @@ func (s *Stand) PID() int { return s.traefik.cmd.Process.Pid }
 // Close ends everything that Start started.
 func (s *Stand) Close() error {
 	var errs []error
+	if s.nginx != nil {
+		errs = append(errs, s.nginx.Stop())
+	}
 	if s.traefik != nil {
 		errs = append(errs, s.traefik.Stop())
 	}

@@ -1,0 +1,318 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/traefik-reauth/reauth/e2e/stand"
+)
+
+// startNginx starts nginx, Traefik and the probe as examples/nginx says, until
+// the test ends. Besides what the probe has, /headers/ tells what arrived.
+func startNginx(t *testing.T) *stand.Stand {
+	t.Helper()
+	mux := http.NewServeMux()
+	mux.Handle("/", app.handler())
+	mux.HandleFunc("/headers/", func(rw http.ResponseWriter, req *http.Request) {
+		arrived := maps.Clone(req.Header)
+		arrived["Host"] = []string{req.Host}
+		arrived["Target"] = []string{req.RequestURI}
+		_ = json.NewEncoder(rw).Encode(arrived)
+	})
+	upstream, server, err := stand.Serve(mux)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Close() })
+	s, err := stand.StartNginx(t.Context(), t.TempDir(), upstream, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("--- Traefik:\n%s\n--- nginx:\n%s", aboveDebug(s.Log()), s.NginxLog())
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// throughNginx are the ways to reach a stand behind nginx.
+func throughNginx(s *stand.Stand) []protocol {
+	return []protocol{
+		{"HTTP/1.1", s.SecureURL, 1, overTLS1.http},
+		{"HTTP/2", s.SecureURL, 2, overTLS2.http},
+	}
+}
+
+// nginxClient returns a client of a stand behind nginx.
+func nginxClient(t *testing.T, s *stand.Stand, p protocol) *client {
+	t.Helper()
+	c := newClient(t, p, appHost)
+	c.transport.TLSClientConfig = s.TLS()
+	return c
+}
+
+// TestNginx runs the example as it stands, but for addresses, names and the
+// certificate, on a port that is not the default.
+func TestNginx(t *testing.T) {
+	s := startNginx(t)
+	for _, p := range throughNginx(s) {
+		t.Run(p.name, func(t *testing.T) {
+			for name, test := range map[string]func(*testing.T, *stand.Stand, *client){
+				"the login leads to the public URL":     expectLogin,
+				"the login at the default port":         expectLoginAtDefaultPort,
+				"an expired session is renewed":         expectRenewal,
+				"a long way back":                       expectLongWayBack,
+				"the worker's script":                   expectWorkerScript,
+				"what arrives":                          expectHeaders,
+				"what a client says about itself":       expectNoForgedHeaders,
+				"a large upload":                        expectUpload,
+				"a large upload with a session expired": expectRefusedUpload,
+			} {
+				t.Run(name, func(t *testing.T) { test(t, s, nginxClient(t, s, p)) })
+			}
+			for _, path := range []string{"/events", "/chunks"} {
+				t.Run("stream "+path, func(t *testing.T) {
+					c := nginxClient(t, s, p)
+					c.enter(good)
+					// Over HTTP/2 and TLS nginx sends a head with the first bytes.
+					expectStreamed(t, c, path, p.major == 1)
+				})
+			}
+		})
+	}
+	t.Run("WebSocket", func(t *testing.T) {
+		c := nginxClient(t, s, throughNginx(s)[0])
+		c.enter(good)
+		expectEcho(t, c)
+	})
+	t.Run("no other upgrade", func(t *testing.T) {
+		c := nginxClient(t, s, throughNginx(s)[0])
+		// The plugin leaves upgrades alone, and calls are its own.
+		h2c := append([]string{"Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA"}, fetch...)
+		if res := c.send("GET", "/api/data", "", h2c...); !isChallenge(res) {
+			t.Errorf("got %s", describe(res))
+		}
+	})
+	t.Run("plain http", func(t *testing.T) {
+		res := newClient(t, http1(s.URL), appHost).send("GET", "/budget?month=2026-11", "", navigation...)
+		if want := s.SecureURL(appHost) + "/budget?month=2026-11"; res.StatusCode != http.StatusMovedPermanently || res.Header.Get("Location") != want {
+			t.Errorf("want a redirect to %s, got %s", want, describe(res))
+		}
+	})
+	t.Run("Traefik believes nginx alone", func(t *testing.T) { expectOnlyNginxTrusted(t, s) })
+}
+
+// callback is where a login comes back to.
+const callback = "/outpost.goauthentik.io/callback?X-authentik-auth-callback=true"
+
+// comesBackTo returns where the login comes back to that res leads to.
+func comesBackTo(t *testing.T, res response) string {
+	t.Helper()
+	location, err := res.Location()
+	if err != nil {
+		t.Fatalf("%v: %s", err, describe(res))
+	}
+	return location.Query().Get("redirect_uri")
+}
+
+func expectLogin(t *testing.T, s *stand.Stand, c *client) {
+	res := c.send("GET", "/budget?month=2026-11", "", navigation...)
+	if !isLogin(res) || !res.Cookies()[0].Secure {
+		t.Fatalf("got %s", describe(res))
+	}
+	if got := comesBackTo(t, res); got != c.url(callback) || !strings.HasPrefix(res.Header.Get("Location"), s.SecureURL("auth")+"/") {
+		t.Errorf("the login comes back to %s: %s", got, describe(res))
+	}
+	landed := c.logIn("/budget?month=2026-11")
+	if landed.StatusCode != http.StatusOK || landed.Request.URL.String() != c.url("/budget?month=2026-11") || landed.body != "page /budget" {
+		t.Errorf("the login ended at %s with %s", landed.Request.URL, describe(landed))
+	}
+}
+
+func expectLoginAtDefaultPort(t *testing.T, _ *stand.Stand, c *client) {
+	req := request(t, "GET", c.url("/"), "", navigation...)
+	req.Host = req.URL.Hostname()
+	res := c.do(req, false)
+	if got := comesBackTo(t, res); got != "https://"+req.Host+callback || !isLogin(res) {
+		t.Errorf("the login comes back to %s: %s", got, describe(res))
+	}
+}
+
+func expectRenewal(t *testing.T, s *stand.Stand, c *client) {
+	c.enter(good)
+	c.expire(s)
+	for _, method := range []string{"GET", "HEAD", "POST"} {
+		if res := c.send(method, "/api/data", "", fetch...); !isChallenge(res) || res.ContentLength != int64(len(challengeJSON)) {
+			t.Errorf("%s: got %s", method, describe(res))
+		}
+	}
+	if res := c.send("GET", "/sw.js", "", forWorker...); !isRecovery(res) {
+		t.Errorf("the worker's script: got %s", describe(res))
+	}
+	if res := c.send("GET", "/_reauth", "", navigation...); res.StatusCode != http.StatusOK ||
+		!strings.HasPrefix(res.Header.Get("Content-Security-Policy"), "default-src 'none'; script-src 'sha256-") {
+		t.Errorf("the page: got %s", describe(res))
+	}
+	if res := c.visit("/_reauth", "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: empty"); res.StatusCode != http.StatusNoContent || res.Request.URL.String() != c.url("/_reauth") {
+		t.Fatalf("the renewal ended at %s with %s", res.Request.URL, describe(res))
+	}
+	if res := c.send("POST", "/sync/sync", "edits", fetch...); res.StatusCode != http.StatusOK || res.body != "synced edits" {
+		t.Errorf("after the renewal: got %s", describe(res))
+	}
+	back := "/a%2Fb/c?month=2026-11&x=%2F#table"
+	if res := c.send("GET", refreshURL(back), "", navigation...); res.StatusCode != http.StatusSeeOther || res.Header.Get("Location") != back {
+		t.Errorf("the way back: got %s", describe(res))
+	}
+	c.expire(s)
+	if res := c.visit(refreshURL("/budget"), navigation...); res.StatusCode != http.StatusOK || res.Request.URL.String() != c.url("/budget") {
+		t.Errorf("the way back by a renewal ended at %s with %s", res.Request.URL, describe(res))
+	}
+}
+
+// The longest rd that is followed has to come through the whole login.
+func expectLongWayBack(t *testing.T, s *stand.Stand, c *client) {
+	back := "/" + strings.Repeat("a", 8191)
+	if res := c.logIn(refreshURL(back)); res.StatusCode != http.StatusOK || res.Request.URL.String() != c.url(back) {
+		t.Errorf("ended at %.100s with %s", res.Request.URL, describe(res))
+	}
+}
+
+func expectWorkerScript(t *testing.T, s *stand.Stand, c *client) {
+	c.enter(good)
+	for _, path := range []string{"/sw.js", "/chunked/sw.js", "/negotiated/sw.js"} {
+		if res := c.send("GET", path, "", append([]string{"Accept-Encoding: gzip, br"}, forWorker...)...); !isPrefixed(res, workerScript) {
+			t.Errorf("%s: got %s", path, describe(res))
+		}
+		if res := c.send("GET", path, "", fetch...); res.body != workerScript || res.Header.Get("Cross-Origin-Embedder-Policy") != "require-corp" {
+			t.Errorf("%s, for a page: got %s", path, describe(res))
+		}
+	}
+}
+
+// target is a path that is another one when it is decoded.
+const target = "/headers/a%2Fb%20c?x=%2F&y=+"
+
+// arrived returns what the app is told about a request.
+func arrived(t *testing.T, c *client, headers ...string) http.Header {
+	t.Helper()
+	res := c.send("GET", target, "", append(headers, fetch...)...)
+	var header http.Header
+	if err := json.Unmarshal([]byte(res.body), &header); err != nil {
+		t.Fatalf("%v: %s", err, describe(res))
+	}
+	return header
+}
+
+func expectHeaders(t *testing.T, _ *stand.Stand, c *client) {
+	c.enter(good)
+	public := c.root()
+	header := arrived(t, c)
+	for name, want := range map[string]string{
+		"Target":               target,
+		"Host":                 public.Host,
+		"X-Forwarded-Host":     public.Host,
+		"X-Forwarded-Port":     public.Port(),
+		"X-Forwarded-Proto":    "https",
+		"X-Forwarded-For":      "127.0.0.1, 127.0.0.1", // the browser, nginx
+		"X-Real-Ip":            "127.0.0.1",
+		"X-Authentik-Username": "demo",
+	} {
+		if got := header[name]; len(got) != 1 || got[0] != want {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
+
+// forged is what a client may say in the name of a proxy.
+var forged = []string{
+	"Forwarded: for=192.0.2.1;host=evil.example;proto=http",
+	"X-Forwarded-For: 192.0.2.1",
+	"X-Forwarded-Host: evil.example",
+	"X-Forwarded-Method: OPTIONS",
+	"X-Forwarded-Port: 1",
+	"X-Forwarded-Prefix: /evil",
+	"X-Forwarded-Proto: http",
+	"X-Forwarded-Server: evil",
+	"X-Forwarded-Tls-Client-Cert: evil",
+	"X-Forwarded-Tls-Client-Cert-Info: evil",
+	"X-Forwarded-Uri: /evil?X-authentik-auth-callback=true",
+	"X-Real-Ip: 192.0.2.1",
+}
+
+func expectNoForgedHeaders(t *testing.T, s *stand.Stand, c *client) {
+	c.enter(good)
+	if got, want := arrived(t, c, forged...), arrived(t, c); !reflect.DeepEqual(got, want) {
+		t.Errorf("%v\nbecame\n%v", want, got)
+	}
+	// The auth server judges by the forwarded URL, which may be one without a login.
+	c.expire(s)
+	if res := c.send("GET", "/api/data", "", append(forged, fetch...)...); !isChallenge(res) {
+		t.Errorf("expired: got %s", describe(res))
+	}
+}
+
+const uploadSize = 40 << 20
+
+func upload(t *testing.T, c *client) response {
+	t.Helper()
+	req := request(t, "POST", c.url("/up"), "", fetch...)
+	req.Body, req.ContentLength = io.NopCloser(io.LimitReader(zeros{}, uploadSize)), uploadSize
+	return c.do(req, false)
+}
+
+func expectUpload(t *testing.T, _ *stand.Stand, c *client) {
+	c.enter(good)
+	if res := upload(t, c); res.StatusCode != http.StatusOK || res.body != "41943040" {
+		t.Errorf("got %s", describe(res))
+	}
+}
+
+func expectRefusedUpload(t *testing.T, s *stand.Stand, c *client) {
+	c.enter(good)
+	c.expire(s)
+	// Nginx may still be sending when Traefik has answered and closes.
+	for range 4 {
+		if res := upload(t, c); !isChallenge(res) {
+			t.Fatalf("got %s", describe(res))
+		}
+	}
+}
+
+// expectOnlyNginxTrusted asks Traefik past nginx, from nginx's address and from
+// another one.
+func expectOnlyNginxTrusted(t *testing.T, s *stand.Stand) {
+	public, err := url.Parse(s.SecureURL(appHost))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(from string) response {
+		c := newClient(t, http1(s.URL), appHost)
+		c.transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+			d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+			return d.DialContext(ctx, network, address)
+		}
+		req := request(t, "GET", "http://"+s.Behind()+"/", "", append([]string{"X-Forwarded-Proto: https"}, navigation...)...)
+		req.Host = public.Host
+		return c.do(req, false)
+	}
+	if res := ask("127.0.0.1"); !isLogin(res) {
+		t.Errorf("from nginx's address: got %s", describe(res))
+	}
+	// Authentik has no application at the plain URL.
+	if res := ask("127.0.0.2"); res.StatusCode != http.StatusNotFound {
+		t.Errorf("from another address: got %s", describe(res))
+	}
+}

@@ -41,7 +41,7 @@ async function signIn(page, stand, consent) {
 // open starts a browser and makes a budget with one account in it, whose page
 // it shows.
 export async function open(t, stand, engine) {
-	const page = await launch(t, engine)
+	const page = await launch(t, engine, stand.keyHash)
 	await signIn(page, stand)
 	await page.locator(button('Start budgeting', 'Start fresh')).click()
 	// A new budget is loaded a second time once the server has it, which takes
@@ -192,7 +192,7 @@ export async function readBack(t, stand, { engine, consent } = {}) {
 	// that has just started has not counted any.
 	await stand.configure({ AppDown: true })
 	await stand.configure({ AppDown: false })
-	const page = await launch(t, engine)
+	const page = await launch(t, engine, stand.keyHash)
 	await signIn(page, stand, consent)
 	await page.locator(label('My Finances')).click()
 	await page.waitForSelector('[data-testid="budget-table"]')

@@ -8,9 +8,10 @@ const find = (program) => execFileSync('/bin/sh', ['-c', `command -v ${program}`
 
 const isRoot = process.getuid() === 0
 
-// How each engine is started, with a folder for its profile.
+// How each engine is started, with a folder for its profile, and Chromium with
+// the hash of the one key that it trusts besides those it knows.
 const launchers = {
-	chromium: (t, userDataDir) =>
+	chromium: (t, userDataDir, keyHash) =>
 		launchPuppeteer(t, {
 			executablePath: find('chromium'),
 			userDataDir,
@@ -22,6 +23,7 @@ const launchers = {
 				'--disable-sync',
 				'--no-first-run',
 				...(isRoot ? ['--no-sandbox'] : []),
+				...(keyHash ? [`--ignore-certificate-errors-spki-list=${keyHash}`] : []),
 			],
 		}),
 	// WebDriver BiDi: Debian has no driver program for Firefox.
@@ -40,7 +42,7 @@ const launchers = {
 
 // launch starts a browser that ends with the test t, on a new profile, and
 // resolves to its first page.
-export const launch = async (t, engine = 'chromium') => launchers[engine](t, await newProfile(t))
+export const launch = async (t, engine = 'chromium', keyHash) => launchers[engine](t, await newProfile(t), keyHash)
 
 async function launchPuppeteer(t, options) {
 	const browser = await puppeteer.launch({

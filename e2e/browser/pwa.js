@@ -3,7 +3,10 @@ import { createServer } from 'node:http'
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
+import { logIn } from './actual.js'
+import { covered, launch, mark } from './browser.js'
 import { atEnd } from './common.js'
+import { Stand } from './stand.js'
 
 const page = `<!doctype html>
 <title>PWA</title>
@@ -82,6 +85,65 @@ export class Pwa {
 		response.end(JSON.stringify({ method: request.method, path, length: body.length }))
 	}
 }
+
+// A worker as people write them by hand: the page from the cache, the rest from
+// the network.
+export const handWritten = `
+'use strict'
+const CACHE = 'v1'
+self.addEventListener('install', (event) => event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(['/', '/page.js']))))
+self.addEventListener('activate', (event) =>
+	event.waitUntil(caches.keys().then((names) => Promise.all(names.map((name) => name !== CACHE && caches.delete(name))))))
+self.addEventListener('fetch', (event) => {
+	if (event.request.mode === 'navigate') event.respondWith(caches.match('/'))
+	else if (event.request.url.endsWith('/page.js')) event.respondWith(caches.match('/page.js'))
+})
+`
+
+// enter starts app behind the stand, logs in and resolves to both and the page.
+export async function enter(t, app, settings) {
+	const stand = await Stand.start(t, { Upstream: app.url, Plugin: true, ...settings })
+	const page = await launch(t, 'chromium', stand.keyHash)
+	await page.goto(stand.app)
+	await logIn(page, stand)
+	await page.waitForSelector('#typed')
+	return { stand, page }
+}
+
+// enterCovered is enter, and waits for the refresh script.
+export async function enterCovered(t, worker, settings) {
+	const app = await Pwa.start(t, { worker })
+	const { stand, page } = await enter(t, app, settings)
+	await covered(page)
+	await mark(page)
+	page.visited.length = 0
+	return { app, stand, page }
+}
+
+// call fetches a path in the page and resolves to what a page can see of it.
+export const call = (page, path, options) =>
+	page.evaluate(
+		async (path, options) => {
+			try {
+				const response = await fetch(path, options)
+				return { status: response.status, type: response.type, body: await response.text() }
+			} catch (error) {
+				return { error: error.name }
+			}
+		},
+		path,
+		options,
+	)
+
+// begin fetches a path for a page that may be left before there is an answer.
+export const begin = (page, path) =>
+	page.evaluate((path) => {
+		fetch(path)
+	}, path)
+
+// refused resolves to how many requests for a path were refused.
+export const refused = async (stand, path) =>
+	(await stand.requests()).filter((request) => request.RequestPath === path && request.DownstreamStatus === 401).length
 
 // file resolves to the text of a file of a package.
 export const file = (path) => readFile(fileURLToPath(new URL(`../node_modules/${path}`, import.meta.url)), 'utf8')

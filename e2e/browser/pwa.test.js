@@ -2,72 +2,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { logIn } from './actual.js'
-import { atLogin, covered, isMarked, launch, mark, newTab } from './browser.js'
-import { file, Pwa } from './pwa.js'
-import { Stand } from './stand.js'
-
-// A worker as people write them by hand: the page from the cache, the rest from
-// the network.
-const handWritten = `
-'use strict'
-const CACHE = 'v1'
-self.addEventListener('install', (event) => event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(['/', '/page.js']))))
-self.addEventListener('activate', (event) =>
-	event.waitUntil(caches.keys().then((names) => Promise.all(names.map((name) => name !== CACHE && caches.delete(name))))))
-self.addEventListener('fetch', (event) => {
-	if (event.request.mode === 'navigate') event.respondWith(caches.match('/'))
-	else if (event.request.url.endsWith('/page.js')) event.respondWith(caches.match('/page.js'))
-})
-`
-
-// enter starts app behind the stand, logs in and resolves to both and the page.
-async function enter(t, app, settings) {
-	const stand = await Stand.start(t, { Upstream: app.url, Plugin: true, ...settings })
-	const page = await launch(t)
-	await page.goto(stand.app)
-	await logIn(page, stand)
-	await page.waitForSelector('#typed')
-	return { stand, page }
-}
-
-// enterCovered is enter, and waits for the refresh script.
-async function enterCovered(t, worker, settings) {
-	const app = await Pwa.start(t, { worker })
-	const { stand, page } = await enter(t, app, settings)
-	await covered(page)
-	await mark(page)
-	page.visited.length = 0
-	return { app, stand, page }
-}
-
-// call fetches a path in the page and resolves to what a page can see of it.
-const call = (page, path, options) =>
-	page.evaluate(
-		async (path, options) => {
-			try {
-				const response = await fetch(path, options)
-				return { status: response.status, type: response.type, body: await response.text() }
-			} catch (error) {
-				return { error: error.name }
-			}
-		},
-		path,
-		options,
-	)
-
-// begin fetches a path for a page that may be left before there is an answer.
-const begin = (page, path) =>
-	page.evaluate((path) => {
-		fetch(path)
-	}, path)
+import { atLogin, covered, isMarked, mark, newTab } from './browser.js'
+import { begin, call, enter, enterCovered, file, handWritten, Pwa, refused } from './pwa.js'
 
 // renewals resolves to how many silent renewals Traefik has seen begin.
 const renewals = async (stand) =>
 	(await stand.requests()).filter((request) => request.RequestPath === '/_reauth' && request.DownstreamStatus === 302)
 		.length
-
-const refused = async (stand, path) =>
-	(await stand.requests()).filter((request) => request.RequestPath === path && request.DownstreamStatus === 401).length
 
 test('a hand-written worker: the refused call is replayed with its body', async (t) => {
 	const { app, stand, page } = await enterCovered(t, handWritten)

@@ -39,6 +39,11 @@ type settings struct {
 	AuthDown bool
 	// AppDown ends Actual's server. Its files stay.
 	AppDown bool
+	// Nginx starts the example with nginx in front, in which the plugin stands.
+	// It takes Actual or Upstream, and only NginxLines can be changed.
+	Nginx bool
+	// NginxLines are added to nginx's configuration of the site.
+	NginxLines string
 }
 
 // route returns the one route of the stand.
@@ -124,7 +129,7 @@ func (c *control) obey(line []byte) (any, error) {
 		if err := json.Unmarshal(command.With, &behaviour); err != nil {
 			return nil, err
 		}
-		c.stand.Authentik.SetBehaviour(authentik.App{ExternalHost: c.stand.URL(appHost)}.Host(), behaviour)
+		c.stand.Authentik.SetBehaviour(authentik.App{ExternalHost: c.url(appHost)}.Host(), behaviour)
 		return nil, nil
 	case "requests":
 		return c.stand.Requests()
@@ -144,25 +149,42 @@ func (c *control) start(ctx context.Context) (any, error) {
 			return nil, err
 		}
 	}
-	c.stand, err = stand.Start(ctx, stand.Config{
-		Dir:           c.dir,
-		Routes:        []stand.Route{c.current.route(upstream)},
-		Plugins:       c.current.plugins(),
-		TokenValidity: tokenValidity,
-		ForeignAuth:   c.current.ForeignAuth,
-		AccessLog:     true,
-	})
+	if c.current.Nginx {
+		c.stand, err = stand.StartNginx(ctx, c.dir, upstream, tokenValidity)
+	} else {
+		c.stand, err = stand.Start(ctx, stand.Config{
+			Dir:           c.dir,
+			Routes:        []stand.Route{c.current.route(upstream)},
+			Plugins:       c.current.plugins(),
+			TokenValidity: tokenValidity,
+			ForeignAuth:   c.current.ForeignAuth,
+			AccessLog:     true,
+		})
+	}
+	if err != nil {
+		return nil, err
+	}
+	keyHash, err := c.stand.KeyHash()
 	if err != nil {
 		return nil, err
 	}
 	return map[string]string{
-		"app":            c.stand.URL(appHost),
-		"auth":           c.stand.URL("auth"),
-		"cookie":         authentik.App{ExternalHost: c.stand.URL(appHost)}.CookieName(),
+		"app":            c.url(appHost),
+		"auth":           c.url("auth"),
+		"cookie":         authentik.App{ExternalHost: c.url(appHost)}.CookieName(),
 		"username":       authentik.Username,
 		"password":       authentik.Password,
 		"actualPassword": actualPassword,
+		"keyHash":        keyHash,
 	}, nil
+}
+
+// url returns the URL of a host that browsers are sent to.
+func (c *control) url(host string) string {
+	if c.current.Nginx {
+		return c.stand.SecureURL(host)
+	}
+	return c.stand.URL(host)
 }
 
 // startApp starts Actual, if that is the app, and returns the app's URL.
@@ -185,6 +207,9 @@ func (c *control) startApp(ctx context.Context) (string, error) {
 func (c *control) configure(ctx context.Context, changed settings) error {
 	before := c.current
 	c.current = changed
+	if before.Nginx {
+		return c.stand.ChangeNginx(ctx, stand.Replacement{Old: stand.NginxPlace, New: stand.NginxPlace + changed.NginxLines, Times: 1})
+	}
 	upstream := changed.Upstream
 	if c.actual != nil {
 		upstream = c.actual.URL

@@ -13,6 +13,7 @@ package reauth
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log"
@@ -26,14 +27,14 @@ import (
 
 // Config holds the options of the middleware. Traefik matches option names to
 // field names, whatever their case, and ignores names it does not find here.
-// Blanks around list entries are trimmed, so that "a, b" in a label means what
-// it says.
+// The json tags only name the options in the log. Blanks around list entries are
+// trimmed, so that "a, b" in a label means what it says.
 type Config struct {
 	// RefreshPath is the one path of the app's host that belongs to the
 	// plugin: a visit renews the session and leads back to the path given as
 	// rd. It is a clean absolute path of unreserved characters outside of
 	// AuthPaths. Default: /_reauth
-	RefreshPath string
+	RefreshPath string `json:"refreshPath"`
 
 	// LoginURLs tells what a login redirect points to. An entry is a URL
 	// prefix (https://auth.example.com/application/o/authorize/) or a path
@@ -43,49 +44,53 @@ type Config struct {
 	// AuthPaths: an app may use the same identity provider for a login of its
 	// own. Default: Authentik's /outpost.goauthentik.io/start and
 	// /application/o/authorize/
-	LoginURLs []string
+	LoginURLs []string `json:"loginURLs"`
 
 	// AuthPaths are the path prefixes that belong to the auth server on the
 	// app's host. Requests for them pass through untouched.
 	// Default: /outpost.goauthentik.io/
-	AuthPaths []string
+	AuthPaths []string `json:"authPaths"`
 
 	// ServiceWorker puts the refresh script in front of the app's service worker
 	// script: it renews the session and replays refused requests in the browser.
 	// What it may do there is listed in the README. Default: true
-	ServiceWorker bool
+	ServiceWorker bool `json:"serviceWorker"`
 
 	// AccessControlAllowOriginList lists the origins that may read responses:
 	// exact ones (https://example.com), https://*.example.com for one or more
 	// labels in front of example.com (never example.com itself), or * alone
 	// for any origin. Upgrades and AuthPaths are left out. Default: empty, and
 	// then the plugin adds no CORS header and answers no preflight.
-	AccessControlAllowOriginList []string
+	AccessControlAllowOriginList []string `json:"accessControlAllowOriginList"`
 
 	// AccessControlAllowCredentials lets allowed origins send cookies and read
 	// the answer (Fetch, section 3.3.5). It excludes every wildcard but a
 	// subdomain's. Default: false
-	AccessControlAllowCredentials bool
+	AccessControlAllowCredentials bool `json:"accessControlAllowCredentials"`
 
 	// AccessControlAllowMethods lists methods that allowed origins may use.
 	// GET, HEAD and POST need no listing (Fetch, CORS-safelisted method).
 	// Default: empty
-	AccessControlAllowMethods []string
+	AccessControlAllowMethods []string `json:"accessControlAllowMethods"`
 
 	// AccessControlAllowHeaders lists request headers that allowed origins may
 	// send. Default: empty
-	AccessControlAllowHeaders []string
+	AccessControlAllowHeaders []string `json:"accessControlAllowHeaders"`
 
 	// AccessControlExposeHeaders lists response headers that allowed origins
 	// may read. It replaces the app's list; the 401 exposes WWW-Authenticate
 	// besides. Default: empty, and then the app's list stays.
-	AccessControlExposeHeaders []string
+	AccessControlExposeHeaders []string `json:"accessControlExposeHeaders"`
 
 	// AccessControlMaxAge is the number of seconds a browser may remember the
 	// answer to a preflight. 0 is sent as 0 and forbids remembering. Default:
 	// unset, which sends nothing and leaves browsers at 5 seconds.
-	AccessControlMaxAge *int64
+	AccessControlMaxAge *int64 `json:"accessControlMaxAge"`
 }
+
+// debug prints to Traefik's log at its DEBUG level, where Yaegi sends what the
+// fmt package prints.
+var debug = fmt.Println
 
 // CreateConfig returns the default options, which suit Actual Budget behind
 // Authentik. Every call makes new slices, because Traefik decodes the user's
@@ -118,6 +123,7 @@ func New(_ context.Context, next http.Handler, config *Config, name string) (mid
 	if len(found.list) > 0 {
 		return nil, found.err()
 	}
+	announce(name, config)
 
 	h := &handler{
 		next:          next,
@@ -134,6 +140,14 @@ func New(_ context.Context, next http.Handler, config *Config, name string) (mid
 		h.recoveryScript = refreshScript(refreshPath, authPaths, true)
 	}
 	return h, nil
+}
+
+// announce says on one line what every option is, since Traefik drops a
+// misspelt one without a word. An option that is not set shows as null.
+func announce(name string, config *Config) {
+	// Strings, numbers and bools always marshal.
+	options, _ := json.Marshal(config)
+	debug("reauth: options of " + name + ": " + string(options))
 }
 
 // problems collects what is wrong with a configuration.

@@ -22,6 +22,11 @@ const (
 	challengeJSON = `{"status":"error","reason":"network-failure","details":"session-expired","refresh":"/_reauth"}`
 )
 
+// quiet keeps what New says of its options out of the tests' output.
+func quiet(...any) (int, error) { return 0, nil }
+
+func init() { debug = quiet }
+
 // newHandler returns the middleware with the given options changed.
 func newHandler(t testing.TB, next http.Handler, change func(*Config)) http.Handler {
 	t.Helper()
@@ -423,6 +428,58 @@ func TestNewTurnsPanicIntoError(t *testing.T) {
 }
 
 // Traefik decodes options into what CreateConfig returns, slices included.
+func TestNewSaysWhatEveryOptionIs(t *testing.T) {
+	var lines []string
+	debug = func(values ...any) (int, error) {
+		lines = append(lines, fmt.Sprintln(values...))
+		return 0, nil
+	}
+	defer func() { debug = quiet }()
+	newHandler(t, http.NotFoundHandler(), nil)
+	newHandler(t, http.NotFoundHandler(), func(c *Config) {
+		age := int64(0)
+		*c = Config{
+			RefreshPath:                   "/renew",
+			LoginURLs:                     []string{"https://login.example.com/"},
+			AccessControlAllowOriginList:  []string{"https://a.example.com", "https://b.example.com"},
+			AccessControlAllowCredentials: true,
+			AccessControlAllowMethods:     []string{"PUT"},
+			AccessControlAllowHeaders:     []string{"X-A"},
+			AccessControlExposeHeaders:    []string{"X-B"},
+			AccessControlMaxAge:           &age,
+		}
+	})
+	if _, err := New(context.Background(), http.NotFoundHandler(), &Config{}, "reauth@docker"); err == nil {
+		t.Error("an empty configuration was taken")
+	}
+	want := []string{
+		`reauth: options of reauth@docker: {"refreshPath":"/_reauth",` +
+			`"loginURLs":["/outpost.goauthentik.io/start","/application/o/authorize/"],"authPaths":["/outpost.goauthentik.io/"],` +
+			`"serviceWorker":true,"accessControlAllowOriginList":null,"accessControlAllowCredentials":false,` +
+			`"accessControlAllowMethods":null,"accessControlAllowHeaders":null,"accessControlExposeHeaders":null,` +
+			`"accessControlMaxAge":null}` + "\n",
+		`reauth: options of reauth@docker: {"refreshPath":"/renew","loginURLs":["https://login.example.com/"],"authPaths":null,` +
+			`"serviceWorker":false,"accessControlAllowOriginList":["https://a.example.com","https://b.example.com"],` +
+			`"accessControlAllowCredentials":true,"accessControlAllowMethods":["PUT"],"accessControlAllowHeaders":["X-A"],` +
+			`"accessControlExposeHeaders":["X-B"],"accessControlMaxAge":0}` + "\n",
+	}
+	if !reflect.DeepEqual(lines, want) {
+		t.Errorf("got  %q\nwant %q", lines, want)
+	}
+}
+
+// TestEveryOptionIsNamed holds the names in the log to what Traefik takes for
+// one: the name of the field, whatever its case.
+func TestEveryOptionIsNamed(t *testing.T) {
+	options := reflect.TypeOf(Config{})
+	for i := 0; i < options.NumField(); i++ {
+		field := options.Field(i)
+		if name := field.Tag.Get("json"); name == field.Name || !strings.EqualFold(name, field.Name) {
+			t.Errorf("%s is called %q", field.Name, name)
+		}
+	}
+}
+
 func TestCreateConfigSharesNothing(t *testing.T) {
 	first := CreateConfig()
 	first.LoginURLs[0], first.AuthPaths[0] = "/changed", "/changed"

@@ -75,12 +75,18 @@ type Config struct {
 	Outpost []string
 	// Plugins are the options of the plugin's middlewares, by name.
 	Plugins map[string]map[string]any
+	// Middlewares are more of Traefik's own, by name, as its configuration has
+	// them.
+	Middlewares map[string]any
 	// TokenValidity is how long a proxy session lives.
 	TokenValidity time.Duration
 	// ForeignAuth puts the auth server on another site than the apps.
 	ForeignAuth bool
 	// AccessLog makes Traefik note the requests that Requests returns.
 	AccessLog bool
+	// Version is what Traefik takes from the plugin catalog. Empty for the
+	// working tree, as a local plugin.
+	Version string
 }
 
 // Stand is a running Traefik with what it needs.
@@ -142,8 +148,10 @@ func (s *Stand) start(ctx context.Context) error {
 		Timeout:   5 * time.Second,
 		Transport: &http.Transport{DialContext: Dial, TLSClientConfig: s.TLS(), DisableKeepAlives: true},
 	}
-	if err := LinkPlugin(s.config.Dir); err != nil {
-		return err
+	if s.config.Version == "" {
+		if err := LinkPlugin(s.config.Dir); err != nil {
+			return err
+		}
 	}
 	if err := s.writeYAML("traefik.yml", s.static()); err != nil {
 		return err
@@ -264,6 +272,12 @@ func (s *Stand) static() map[string]any {
 			"localPlugins":         map[string]any{"reauth": map[string]any{"moduleName": Module}},
 		},
 	}
+	if s.config.Version != "" {
+		static["experimental"] = map[string]any{
+			"abortOnPluginFailure": true,
+			"plugins":              map[string]any{"reauth": map[string]any{"moduleName": Module, "version": s.config.Version}},
+		}
+	}
 	if s.config.AccessLog {
 		static["accessLog"] = map[string]any{
 			"filePath": s.accessLog(), "format": "json",
@@ -321,6 +335,7 @@ func (s *Stand) writeDynamic() error {
 		// Answers 403, which nothing else here does.
 		nobody: map[string]any{"ipAllowList": map[string]any{"sourceRange": []string{"192.0.2.0/32"}}},
 	}
+	maps.Copy(middlewares, s.config.Middlewares)
 	for name, options := range s.config.Plugins {
 		middlewares[name] = map[string]any{"plugin": map[string]any{"reauth": options}}
 	}

@@ -22,7 +22,7 @@ progress = awk -v tty="$$([ -t 2 ] && echo 1 || true)" '\
 
 .PHONY: help
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: build ## Start the whole stack and print the URL to open
@@ -64,6 +64,10 @@ e2e: build e2e/bin/kube-apiserver ## Test the plugin in a real Traefik
 browser: build ## Test the plugin and its scripts in Chromium
 	cd e2e && go build -o bin/control ./control
 	cd e2e && node --test --test-concurrency=2 --test-timeout=1200000 --test-reporter=spec browser/*.test.js
+
+.PHONY: release-check
+release-check: ## Tell whether VERSION can be released, and how
+	@cd e2e && go run ./release "$${VERSION:-}"
 
 .PHONY: fuzz
 fuzz: ## Fuzz each target for FUZZTIME

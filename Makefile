@@ -65,6 +65,10 @@ browser: build ## Test the plugin and its scripts in Chromium
 	cd e2e && go build -o bin/control ./control
 	cd e2e && node --test --test-concurrency=2 --test-timeout=1200000 --test-reporter=spec browser/*.test.js
 
+.PHONY: docs
+docs: e2e/bin/traefik ## Hold the documentation to the code, the examples and the real answers
+	cd e2e && go test -count=1 ./docs
+
 .PHONY: release-check
 release-check: ## Tell whether VERSION can be released, and how
 	@cd e2e && go run ./release "$${VERSION:-}"

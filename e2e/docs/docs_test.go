@@ -1,0 +1,164 @@
+package docs
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"net/url"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// source returns a file of the project.
+func source(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root(), filepath.FromSlash(name)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// exampleFiles returns the files of the examples, by their paths in the project.
+func exampleFiles(t *testing.T) []string {
+	t.Helper()
+	var names []string
+	err := fs.WalkDir(os.DirFS(root()), "examples", func(name string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.Type().IsRegular() {
+			names = append(names, name)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+// readPages returns every page of the project, by its path.
+func readPages(t *testing.T) map[string]*Page {
+	t.Helper()
+	names := []string{"README.md", "CHANGELOG.md", "SECURITY.md"}
+	for _, name := range exampleFiles(t) {
+		if path.Ext(name) == ".md" {
+			names = append(names, name)
+		}
+	}
+	pages := map[string]*Page{}
+	for _, name := range names {
+		page, err := ReadPage(filepath.Join(root(), filepath.FromSlash(name)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages[name] = page
+	}
+	return pages
+}
+
+func readme(t *testing.T) *Page {
+	t.Helper()
+	return readPages(t)["README.md"]
+}
+
+// table returns the rows of the first table under a heading.
+func (p *Page) table(t *testing.T, section string) [][]Cell {
+	t.Helper()
+	for _, table := range p.Tables {
+		if table.Section == section {
+			return table.Rows
+		}
+	}
+	t.Fatalf("there is no table under %q", section)
+	return nil
+}
+
+func TestLinksLead(t *testing.T) {
+	pages := readPages(t)
+	for name, page := range pages {
+		for _, link := range page.Links {
+			u, err := url.Parse(link)
+			if err != nil || u.Scheme != "" && u.Scheme != "https" {
+				t.Errorf("%s: %s is no link", name, link)
+				continue
+			}
+			if u.Scheme != "" {
+				continue
+			}
+			target := name
+			if u.Path != "" {
+				target = path.Join(path.Dir(name), u.Path)
+			}
+			if _, err := os.Stat(filepath.Join(root(), filepath.FromSlash(target))); err != nil {
+				t.Errorf("%s: %s leads nowhere: %v", name, link, err)
+			} else if u.Fragment != "" && (pages[target] == nil || !pages[target].Anchors[u.Fragment]) {
+				t.Errorf("%s: %s has no heading for %s", name, target, u.Fragment)
+			}
+		}
+	}
+}
+
+// TestNumbersAgree compares what the README says in passing with where it is
+// decided.
+func TestNumbersAgree(t *testing.T) {
+	text := strings.Join(strings.Fields(source(t, "README.md")), " ")
+	for _, tt := range []struct {
+		said string
+		file string
+		want string
+	}{
+		{`with Go (1\.\d+) and`, "e2e/go.mod", `(?m)^go (1\.\d+)\.`},
+		{`with Go (1\.\d+) and`, "e2e/prerequisites", `newest "\$\{go#go\}" (1\.\d+)`},
+		{`Node\.js ([\d.]+) or later`, "e2e/prerequisites", `newest "\$\{node#v\}" ([\d.]+)`},
+		{`all of Go (1\.\d+)`, "go.mod", `(?m)^go (1\.\d+)`},
+		{`Yaegi (\d+\.\d+)`, "e2e/go.mod", `traefik/yaegi v(\d+\.\d+)\.`},
+		{`with Actual (\S+) and`, "e2e/stand/actual.go", `CurrentClient = "(.*)"`},
+		{`with Actual \S+ and (?:> )?(\d\S+)\. `, "e2e/stand/actual.go", `OldClient     = "(.*)"`},
+		{`there again for (\d+) minutes`, "browser/worker.js", `TRIP_PAUSE = (\d+) \* 60 \* 1000`},
+		{`after up to (\d+) decodings`, "refresh.go", `maxDecodings = (\d+)`},
+		{`at most (\d+) bytes`, "refresh.go", `maxReturnPath = (\d+)`},
+	} {
+		said := regexp.MustCompile(tt.said).FindStringSubmatch(text)
+		want := regexp.MustCompile(tt.want).FindStringSubmatch(source(t, tt.file))
+		if said == nil || want == nil || said[1] != want[1] {
+			t.Errorf("the README says %q, %s says %q", said, tt.file, want)
+		}
+	}
+}
+
+// TestPluginKeepsToItself holds the plugin to what the README says it never
+// does: it has no means to open a connection or a file, or to start a program.
+func TestPluginKeepsToItself(t *testing.T) {
+	harmless := []string{"bufio", "context", "crypto/sha256", "encoding/base64", "encoding/json", "errors", "fmt", "log", "net", "net/http",
+		"net/netip", "net/url", "path", "regexp", "strconv", "strings", "sync/atomic"}
+	outgoing := regexp.MustCompile(`\bnet\.(Dial|Listen|Lookup|Resolver)|\bhttp\.(Get|Post|Head|Client|Dir|(Default|Transport|Listen|Serve|File)\w*)\b|\bgo (func\b|\w+\()`)
+	names, err := filepath.Glob(filepath.Join(root(), "*.go"))
+	if err != nil || len(names) == 0 {
+		t.Fatal(names, err)
+	}
+	for _, name := range names {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), name, text, parser.ImportsOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, spec := range parsed.Imports {
+			if !slices.Contains(harmless, strings.Trim(spec.Path.Value, `"`)) {
+				t.Errorf("%s imports %s", name, spec.Path.Value)
+			}
+		}
+		for _, found := range outgoing.FindAll(text, -1) {
+			t.Errorf("%s has %s", name, found)
+		}
+	}
+}

@@ -1,0 +1,99 @@
+package docs
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// workflow is what GitHub reads of a file under .github/workflows, as far as the
+// project uses it. A name that is not here is refused.
+type workflow struct {
+	Name        string            `yaml:"name"`
+	On          map[string]any    `yaml:"on"`
+	Permissions map[string]string `yaml:"permissions"`
+	Jobs        map[string]struct {
+		RunsOn    string `yaml:"runs-on"`
+		Timeout   int    `yaml:"timeout-minutes"`
+		Container struct {
+			Image   string `yaml:"image"`
+			Options string `yaml:"options"`
+		} `yaml:"container"`
+		Steps []struct {
+			Name string            `yaml:"name"`
+			Uses string            `yaml:"uses"`
+			With map[string]string `yaml:"with"`
+			Run  string            `yaml:"run"`
+		} `yaml:"steps"`
+	} `yaml:"jobs"`
+}
+
+// pinnedAction is an action of GitHub's own at a commit, with the version that
+// is at.
+var pinnedAction = regexp.MustCompile(`uses: actions/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+\n`)
+
+// TestWorkflows holds what runs elsewhere to the commands that everybody has,
+// and to rights that cannot do harm.
+func TestWorkflows(t *testing.T) {
+	names, err := filepath.Glob(filepath.Join(root(), ".github", "workflows", "*"))
+	if err != nil || len(names) == 0 {
+		t.Fatal(names, err)
+	}
+	all, commands := targets(t), []string{}
+	for _, path := range names {
+		name := filepath.Base(path)
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var w workflow
+		decoder := yaml.NewDecoder(strings.NewReader(string(text)))
+		decoder.KnownFields(true)
+		if err := decoder.Decode(&w); err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		for event := range w.On {
+			if !slices.Contains([]string{"push", "pull_request", "schedule", "workflow_dispatch"}, event) {
+				t.Errorf("%s runs on %s", name, event)
+			}
+		}
+		if !maps.Equal(w.Permissions, map[string]string{"contents": "read"}) {
+			t.Errorf("%s has the permissions %v", name, w.Permissions)
+		}
+		if strings.Contains(string(text), "${{") {
+			t.Errorf("%s has an expression, into which a name of a branch could write", name)
+		}
+		if uses := strings.Count(string(text), "uses:"); uses != len(pinnedAction.FindAllString(string(text), -1)) {
+			t.Errorf("%s does not pin each of its %d actions", name, uses)
+		}
+		for job, j := range w.Jobs {
+			if j.RunsOn == "" || j.Timeout == 0 || len(j.Steps) == 0 {
+				t.Errorf("%s: %s lacks something: %+v", name, job, j)
+			}
+			for _, step := range j.Steps {
+				if strings.HasPrefix(step.Uses, "actions/checkout@") && step.With["persist-credentials"] != "false" {
+					t.Errorf("%s: %s leaves its token in the working tree", name, job)
+				}
+				if step.Uses != "" || j.Container.Image != "" && strings.HasPrefix(step.Run, "apt-get ") {
+					continue
+				}
+				target, _, _ := strings.Cut(strings.TrimPrefix(step.Run, "make "), " ")
+				if !strings.HasPrefix(step.Run, "make ") || !slices.Contains(all, target) {
+					t.Errorf("%s: %s runs %q", name, job, step.Run)
+				}
+				commands = append(commands, target)
+			}
+		}
+	}
+	slices.Sort(commands)
+	if want := []string{"fuzz", "release-check", "test"}; !slices.Equal(commands, want) {
+		t.Errorf("run are %q, want %q", commands, want)
+	}
+}

@@ -80,7 +80,8 @@ func expectHarm(t *testing.T, s *stand.Stand, guide string) {
 			res := get(c, "/api/data")
 			return res.StatusCode == http.StatusFound && res.Header.Get("Location") == "https://auth.example.com/"
 		}},
-		// The stand-in has no answer for nginx, which then refuses everything.
+		// Without a header that says what is asked for, which the recipe sets
+		// elsewhere, Authentik has no answer for nginx, which then refuses everything.
 		{line: "auth_request /outpost.goauthentik.io/auth/nginx;", harm: func(t *testing.T, c *client) bool {
 			asked := s.Authentik.Asked(c.root().Host)
 			return get(c, "/api/data").StatusCode >= 400 && s.Authentik.Asked(c.root().Host) == asked

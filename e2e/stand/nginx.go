@@ -8,7 +8,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -82,10 +81,7 @@ func (s *Stand) startNginx(ctx context.Context, upstream string) error {
 	// there.
 	byDefaultPort := authentik.App{ExternalHost: "https://" + s.name(nginxHost), AuthURL: "https://" + s.name(authHost)}
 	s.Authentik = authentik.New(s.config.TokenValidity, append(s.apps(), byDefaultPort)...)
-	outpost := http.NewServeMux()
-	outpost.Handle("/outpost.goauthentik.io/", s.Authentik.Outpost())
-	outpost.Handle("/", s.Authentik.IdentityProvider())
-	auth, err := s.serve(outpost)
+	auth, err := s.serve(s.Authentik.Handler())
 	if err != nil {
 		return err
 	}
@@ -102,7 +98,7 @@ func (s *Stand) startNginx(ctx context.Context, upstream string) error {
 	if s.traefik, err = RunTraefik(s.config.Dir, s.ports["traefik"], "--configFile=traefik.yml"); err != nil {
 		return err
 	}
-	if err := s.awaitRoutes(ctx, 3); err != nil {
+	if err := s.traefik.AwaitRouters(ctx, "actual@file", "authentik@file", "outpost@file"); err != nil {
 		return err
 	}
 	return s.runNginx(ctx)

@@ -163,7 +163,7 @@ func (s *Stand) start(ctx context.Context) error {
 	if s.traefik, err = RunTraefik(s.config.Dir, s.ports["traefik"], "--configFile=traefik.yml"); err != nil {
 		return err
 	}
-	return s.awaitRoutes(ctx, 2*(len(s.config.Routes)+3))
+	return s.traefik.AwaitRouters(ctx, s.routerNames()...)
 }
 
 // apps returns an application per route and entry point.
@@ -339,6 +339,21 @@ func (s *Stand) writeDynamic() error {
 	for name, options := range s.config.Plugins {
 		middlewares[name] = map[string]any{"plugin": map[string]any{"reauth": options}}
 	}
+	services := map[string]any{authHost: service(s.idp), "outpost": service(s.outpost)}
+	for _, route := range s.config.Routes {
+		services[route.Host] = service(route.Upstream)
+	}
+	return s.writeYAML("dynamic.yml", map[string]any{
+		"http": map[string]any{"routers": s.routers(), "middlewares": middlewares, "services": services},
+		"tls": map[string]any{"certificates": []any{map[string]any{
+			"certFile": filepath.Join(s.config.Dir, "cert.pem"), "keyFile": filepath.Join(s.config.Dir, "key.pem"),
+		}}},
+	})
+}
+
+// routers returns the routers of the dynamic configuration, by name: each is
+// there for both entry points.
+func (s *Stand) routers() map[string]map[string]any {
 	router := func(rule, service string, middlewares []string) map[string]any {
 		r := map[string]any{"rule": rule, "service": service}
 		if len(middlewares) > 0 {
@@ -353,12 +368,10 @@ func (s *Stand) writeDynamic() error {
 		"outpost": outpost,
 		"version": router("Host(`"+s.name(s.versionHost())+"`)", authHost, []string{nobody}),
 	}
-	services := map[string]any{authHost: service(s.idp), "outpost": service(s.outpost)}
 	for _, route := range s.config.Routes {
 		routers[route.Host] = router("Host(`"+route.Host+domain+"`)", route.Host, route.Middlewares)
-		services[route.Host] = service(route.Upstream)
 	}
-	both := map[string]any{}
+	both := map[string]map[string]any{}
 	for name, plain := range routers {
 		secure := maps.Clone(plain)
 		plain["entryPoints"] = []string{"web"}
@@ -366,12 +379,16 @@ func (s *Stand) writeDynamic() error {
 		secure["tls"] = map[string]any{}
 		both[name], both[name+"-tls"] = plain, secure
 	}
-	return s.writeYAML("dynamic.yml", map[string]any{
-		"http": map[string]any{"routers": both, "middlewares": middlewares, "services": services},
-		"tls": map[string]any{"certificates": []any{map[string]any{
-			"certFile": filepath.Join(s.config.Dir, "cert.pem"), "keyFile": filepath.Join(s.config.Dir, "key.pem"),
-		}}},
-	})
+	return both
+}
+
+// routerNames returns the names of the routers as Traefik has them.
+func (s *Stand) routerNames() []string {
+	var names []string
+	for name := range s.routers() {
+		names = append(names, name+"@file")
+	}
+	return names
 }
 
 func service(url string) map[string]any {
@@ -389,34 +406,6 @@ func (s *Stand) writeYAML(name string, content any) error {
 		return err
 	}
 	return os.Rename(path+".new", path)
-}
-
-// awaitRoutes returns once Traefik has the routers of the configuration, all of
-// them enabled.
-func (s *Stand) awaitRoutes(ctx context.Context, want int) error {
-	return await(ctx, s.traefik.Process, func() error {
-		var routers []struct {
-			Name, Provider, Status string
-			Error                  []string
-		}
-		if err := s.API(ctx, "/api/http/routers?per_page=1000", &routers); err != nil {
-			return err
-		}
-		ready := 0
-		for _, router := range routers {
-			if router.Provider != "file" {
-				continue
-			}
-			if router.Status != "enabled" {
-				return permanent{fmt.Errorf("router %s is %s: %s", router.Name, router.Status, strings.Join(router.Error, "; "))}
-			}
-			ready++
-		}
-		if ready != want {
-			return fmt.Errorf("%d of %d routers are there", ready, want)
-		}
-		return nil
-	})
 }
 
 // API reads an answer of Traefik's API.

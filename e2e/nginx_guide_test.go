@@ -166,7 +166,7 @@ var firstCell = regexp.MustCompile("(?m)^\\| `([^`]+)` \\| ")
 // exampleGuide returns the README.md of the example.
 func exampleGuide(t *testing.T) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(filepath.Dir(stand.Root()), "examples", "nginx", "README.md"))
+	text, err := os.ReadFile(filepath.Join(stand.Project(), "examples", "nginx", "README.md"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,7 +34,7 @@ func linkPlugin(t *testing.T) {
 // by Traefik's own code.
 func TestManifestTestDataBuilds(t *testing.T) {
 	linkPlugin(t)
-	text, err := os.ReadFile(filepath.Join(filepath.Dir(stand.Root()), ".traefik.yml"))
+	text, err := os.ReadFile(filepath.Join(stand.Project(), ".traefik.yml"))
 	if err != nil {
 		t.Fatal(err)
 	}

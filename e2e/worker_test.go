@@ -25,7 +25,7 @@ func scriptOf(recovering bool) string {
 }
 
 var pluginsScript = sync.OnceValue(func() string {
-	text, err := os.ReadFile(filepath.Join(filepath.Dir(stand.Root()), "browser.go"))
+	text, err := os.ReadFile(filepath.Join(stand.Project(), "browser.go"))
 	if err != nil {
 		panic(err)
 	}

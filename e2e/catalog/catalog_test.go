@@ -33,11 +33,9 @@ type manifest struct {
 	TestData    map[string]any `yaml:"testData"`
 }
 
-func root() string { return filepath.Dir(stand.Root()) }
-
 func readManifest(t *testing.T) manifest {
 	t.Helper()
-	file, err := os.Open(filepath.Join(root(), ".traefik.yml"))
+	file, err := os.Open(filepath.Join(stand.Project(), ".traefik.yml"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +51,7 @@ func readManifest(t *testing.T) manifest {
 
 func tracked(t *testing.T) []zip.File {
 	t.Helper()
-	files, err := trackedFiles(root())
+	files, err := trackedFiles(stand.Project())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +74,7 @@ func TestManifestIsWhatTheCatalogWants(t *testing.T) {
 			t.Errorf("%q is not tracked", path)
 		}
 	}
-	icon, err := os.Open(filepath.Join(root(), filepath.FromSlash(m.IconPath)))
+	icon, err := os.Open(filepath.Join(stand.Project(), filepath.FromSlash(m.IconPath)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +83,7 @@ func TestManifestIsWhatTheCatalogWants(t *testing.T) {
 	if err != nil || picture.Width != picture.Height || picture.Width < 128 {
 		t.Errorf("the icon is %d by %d: %v", picture.Width, picture.Height, err)
 	}
-	text, err := os.ReadFile(filepath.Join(root(), "go.mod"))
+	text, err := os.ReadFile(filepath.Join(stand.Project(), "go.mod"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -52,7 +52,7 @@ func TestCommandsExist(t *testing.T) {
 				case words[0] == "cd" && i == 1:
 					folder = strings.TrimPrefix(word, "reauth") // the folder that git makes
 				case words[0] == "cp" && i > 0 && i < len(words)-1, i > 0 && words[i-1] == "-f":
-					if _, err := os.Stat(filepath.Join(root(), folder, word)); err != nil {
+					if _, err := os.Stat(filepath.Join(stand.Project(), folder, word)); err != nil {
 						t.Errorf("%s: %s: %v", name, command, err)
 					}
 					if words[0] == "kubectl" && folder != "." {

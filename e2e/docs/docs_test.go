@@ -12,12 +12,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/traefik-reauth/reauth/e2e/stand"
 )
 
 // source returns a file of the project.
 func source(t *testing.T, name string) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(root(), filepath.FromSlash(name)))
+	text, err := os.ReadFile(filepath.Join(stand.Project(), filepath.FromSlash(name)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +30,7 @@ func source(t *testing.T, name string) string {
 func exampleFiles(t *testing.T) []string {
 	t.Helper()
 	var names []string
-	err := fs.WalkDir(os.DirFS(root()), "examples", func(name string, entry fs.DirEntry, err error) error {
+	err := fs.WalkDir(os.DirFS(stand.Project()), "examples", func(name string, entry fs.DirEntry, err error) error {
 		if err == nil && entry.Type().IsRegular() {
 			names = append(names, name)
 		}
@@ -51,7 +53,7 @@ func readPages(t *testing.T) map[string]*Page {
 	}
 	pages := map[string]*Page{}
 	for _, name := range names {
-		page, err := ReadPage(filepath.Join(root(), filepath.FromSlash(name)))
+		page, err := ReadPage(filepath.Join(stand.Project(), filepath.FromSlash(name)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -93,7 +95,7 @@ func TestLinksLead(t *testing.T) {
 			if u.Path != "" {
 				target = path.Join(path.Dir(name), u.Path)
 			}
-			if _, err := os.Stat(filepath.Join(root(), filepath.FromSlash(target))); err != nil {
+			if _, err := os.Stat(filepath.Join(stand.Project(), filepath.FromSlash(target))); err != nil {
 				t.Errorf("%s: %s leads nowhere: %v", name, link, err)
 			} else if u.Fragment != "" && (pages[target] == nil || !pages[target].Anchors[u.Fragment]) {
 				t.Errorf("%s: %s has no heading for %s", name, target, u.Fragment)
@@ -136,7 +138,7 @@ func TestPluginKeepsToItself(t *testing.T) {
 	harmless := []string{"bufio", "context", "crypto/sha256", "encoding/base64", "encoding/json", "errors", "fmt", "log", "net", "net/http",
 		"net/netip", "net/url", "path", "regexp", "strconv", "strings", "sync/atomic"}
 	outgoing := regexp.MustCompile(`\bnet\.(Dial|Listen|Lookup|Resolver)|\bhttp\.(Get|Post|Head|Client|Dir|(Default|Transport|Listen|Serve|File)\w*)\b|\bgo (func\b|\w+\()`)
-	names, err := filepath.Glob(filepath.Join(root(), "*.go"))
+	names, err := filepath.Glob(filepath.Join(stand.Project(), "*.go"))
 	if err != nil || len(names) == 0 {
 		t.Fatal(names, err)
 	}

@@ -10,9 +10,6 @@ import (
 	"github.com/traefik-reauth/reauth/e2e/stand"
 )
 
-// root returns the folder of the project.
-func root() string { return filepath.Dir(stand.Root()) }
-
 // releasable returns a project of which everything agrees on v1.2.3, committed
 // after a v1.2.2.
 func releasable(t *testing.T) string {
@@ -117,11 +114,11 @@ func TestRelease(t *testing.T) {
 // TestPinsAgree holds what users are told to copy to the changelog, between
 // releases too.
 func TestPinsAgree(t *testing.T) {
-	entries, err := Changelog(root())
+	entries, err := Changelog(stand.Project())
 	if err != nil {
 		t.Fatal(err)
 	}
-	pins, err := Pins(root())
+	pins, err := Pins(stand.Project())
 	if err != nil {
 		t.Fatal(err)
 	}

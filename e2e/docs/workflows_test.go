@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/traefik-reauth/reauth/e2e/stand"
 )
 
 // workflow is what GitHub reads of a file under .github/workflows, as far as the
@@ -41,7 +43,7 @@ var pinnedAction = regexp.MustCompile(`uses: actions/[a-z-]+@[0-9a-f]{40} # v\d+
 // TestWorkflows holds what runs elsewhere to the commands that everybody has,
 // and to rights that cannot do harm.
 func TestWorkflows(t *testing.T) {
-	names, err := filepath.Glob(filepath.Join(root(), ".github", "workflows", "*"))
+	names, err := filepath.Glob(filepath.Join(stand.Project(), ".github", "workflows", "*"))
 	if err != nil || len(names) == 0 {
 		t.Fatal(names, err)
 	}

@@ -19,7 +19,7 @@ import (
 )
 
 // examplesDir returns the folder of the examples.
-func examplesDir() string { return filepath.Join(filepath.Dir(stand.Root()), "examples") }
+func examplesDir() string { return filepath.Join(stand.Project(), "examples") }
 
 // loadCompose reads the example with the variables of env, as docker compose
 // does with those of a .env file.

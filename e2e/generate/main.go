@@ -27,7 +27,7 @@ func main() {
 }
 
 // target returns the path of the generated file.
-func target() string { return filepath.Join(filepath.Dir(stand.Root()), "browser.go") }
+func target() string { return filepath.Join(stand.Project(), "browser.go") }
 
 // generate returns the content of the generated file.
 func generate() ([]byte, error) {
@@ -56,7 +56,7 @@ const pageScript = %s
 // script returns a script of browser/ on one line: in front of the app's own
 // script it must not change the numbers of that one's lines.
 func script(name string) (string, error) {
-	source, err := os.ReadFile(filepath.Join(filepath.Dir(stand.Root()), "browser", name))
+	source, err := os.ReadFile(filepath.Join(stand.Project(), "browser", name))
 	if err != nil {
 		return "", err
 	}

@@ -5,7 +5,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"github.com/traefik-reauth/reauth/e2e/docs"
 	"github.com/traefik-reauth/reauth/e2e/stand"
@@ -17,7 +16,7 @@ func main() {
 		os.Exit(2)
 	}
 	version := os.Args[1]
-	problems, err := docs.Release(filepath.Dir(stand.Root()), version)
+	problems, err := docs.Release(stand.Project(), version)
 	if err != nil {
 		problems = append(problems, err.Error())
 	}

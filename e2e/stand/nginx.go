@@ -139,7 +139,7 @@ func (s *Stand) writeNginxExample(upstream, auth string) error {
 		},
 	}
 	for name, replacements := range files {
-		text, err := os.ReadFile(filepath.Join(filepath.Dir(Root()), "examples", "nginx", name))
+		text, err := os.ReadFile(filepath.Join(Project(), "examples", "nginx", name))
 		if err != nil {
 			return err
 		}

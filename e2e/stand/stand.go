@@ -112,6 +112,9 @@ func Root() string {
 	return filepath.Dir(filepath.Dir(file))
 }
 
+// Project returns the folder of the project, which the plugin's module is in.
+func Project() string { return filepath.Dir(Root()) }
+
 // Start starts everything and returns once Traefik has loaded the plugin and
 // the routes. What it starts ends with Close.
 func Start(ctx context.Context, config Config) (*Stand, error) {
@@ -250,7 +253,7 @@ func LinkPlugin(dir string) error {
 	if err := os.MkdirAll(filepath.Dir(link), 0o755); err != nil {
 		return err
 	}
-	return os.Symlink(filepath.Dir(Root()), link)
+	return os.Symlink(Project(), link)
 }
 
 // static returns Traefik's static configuration.

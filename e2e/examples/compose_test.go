@@ -63,11 +63,7 @@ func composeFile() string { return filepath.Join(examplesDir(), "docker-compose.
 // readExample returns the text of an example.
 func readExample(t *testing.T, name string) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(examplesDir(), name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
+	return readFile(t, filepath.Join(examplesDir(), name))
 }
 
 func TestComposeAsksForWhatIsMissing(t *testing.T) {
@@ -227,46 +223,33 @@ func TestCompose(t *testing.T) {
 		"http://authentik-server:9000/outpost.goauthentik.io/auth/traefik", idpURL+"/outpost.goauthentik.io/auth/traefik")
 	docker := startDocker(t, project)
 
-	dir := t.TempDir()
-	if err := stand.LinkPlugin(dir); err != nil {
-		t.Fatal(err)
-	}
-	ports, release, err := stand.HoldPorts(3)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer release()
-	web, websecure, api := ports[0], ports[1], ports[2]
-	args := adapt(t, containers["traefik"].Command, map[string][]string{
-		"--entrypoints.web.address=:80":        {"--entrypoints.web.address=" + address(web)},
-		"--entrypoints.websecure.address=:443": {"--entrypoints.websecure.address=" + address(websecure)},
-		// Nothing asks for a certificate, and would not find Let's Encrypt if it did:
-		// Traefik has one of its own.
-		"--entrypoints.websecure.http.tls.certresolver=letsencrypt":               {"--entrypoints.websecure.http.tls=true"},
-		"--certificatesresolvers.letsencrypt.acme.storage=/letsencrypt/acme.json": {"--certificatesresolvers.letsencrypt.acme.storage=" + dir + "/acme.json", "--certificatesresolvers.letsencrypt.acme.caserver=https://127.0.0.1:1/"},
-		"--experimental.plugins.reauth.modulename=" + stand.Module:                {"--experimental.localplugins.reauth.modulename=" + stand.Module},
-		"--experimental.plugins.reauth.version=" + pluginVersion:                  nil,
+	var at setup
+	traefik, b := startTraefik(t, func(s setup) []string {
+		at = s
+		args := adapt(t, containers["traefik"].Command, map[string][]string{
+			"--entrypoints.web.address=:80":        {"--entrypoints.web.address=" + address(s.web)},
+			"--entrypoints.websecure.address=:443": {"--entrypoints.websecure.address=" + address(s.websecure)},
+			// Nothing asks for a certificate, and would not find Let's Encrypt if it did:
+			// Traefik has one of its own.
+			"--entrypoints.websecure.http.tls.certresolver=letsencrypt":               {"--entrypoints.websecure.http.tls=true"},
+			"--certificatesresolvers.letsencrypt.acme.storage=/letsencrypt/acme.json": {"--certificatesresolvers.letsencrypt.acme.storage=" + s.dir + "/acme.json", "--certificatesresolvers.letsencrypt.acme.caserver=https://127.0.0.1:1/"},
+			"--experimental.plugins.reauth.modulename=" + stand.Module:                {"--experimental.localplugins.reauth.modulename=" + stand.Module},
+			"--experimental.plugins.reauth.version=" + pluginVersion:                  nil,
+		})
+		// What a container brings.
+		args = append(args, "--providers.docker.endpoint="+docker.endpoint, "--entrypoints.traefik.address="+address(s.api))
+		return append(args, watching...)
 	})
-	// What a container brings, and what the test looks with.
-	args = append(args,
-		"--providers.docker.endpoint="+docker.endpoint,
-		"--providers.providersthrottleduration=50ms",
-		"--entrypoints.traefik.address="+address(api),
-		"--api.insecure=true", "--api.dashboard=false", "--log.level=DEBUG", "--log.nocolor=true",
-		"--global.checknewversion=false")
-	release()
-	traefik := startTraefik(t, dir, api, args)
 	if err := traefik.AwaitRouters(t.Context(), "actual@docker", "authentik@docker", "outpost@docker"); err != nil {
 		t.Fatal(err)
 	}
 
-	b := newBrowser(t, web, websecure)
 	t.Run("promises", func(t *testing.T) {
 		promises{authentik: idp, login: authorizeURL, page: "<title>Actual</title>", script: "workbox"}.check(t, b)
 	})
-	t.Run("health", func(t *testing.T) { checkHealth(t, project, dir, actualPort, address(api)) })
+	t.Run("health", func(t *testing.T) { checkHealth(t, project, at.dir, actualPort, address(at.api)) })
 	t.Run("origins", func(t *testing.T) {
-		b := newBrowser(t, web, websecure) // a preflight carries no cookie
+		b := newBrowser(t, at.web, at.websecure) // a preflight carries no cookie
 		preflight := []string{"Origin: " + listed, "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: x-actual-token"}
 		if res := b.ask("OPTIONS", budgetURL+"/sync/sync", preflight...); res.Header.Get("Access-Control-Allow-Origin") != "" {
 			t.Errorf("nobody asked for CORS: %v", res.Header)
@@ -332,8 +315,6 @@ func uncomment(t *testing.T, word string, n int) string {
 		t.Fatalf("%d labels to uncomment, not %d", found, n)
 	}
 	path := filepath.Join(t.TempDir(), "docker-compose.yml")
-	if err := os.WriteFile(path, []byte(commented.ReplaceAllString(text, "$1$2")), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	writeFile(t, path, commented.ReplaceAllString(text, "$1$2"))
 	return path
 }

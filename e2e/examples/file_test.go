@@ -4,10 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"os"
 	"path/filepath"
 	"reflect"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -26,14 +24,6 @@ func replace(t *testing.T, text string, changes map[string]string) string {
 	}
 	return text
 }
-
-// setup is where the files of an example are put, and the ports of its Traefik.
-type setup struct {
-	dir                 string
-	web, websecure, api int
-}
-
-func address(port int) string { return "127.0.0.1:" + strconv.Itoa(port) }
 
 // static changes the static configuration of an example: its ports, folder,
 // and where the plugin and the certificates come from. It adds what the test
@@ -85,28 +75,15 @@ func dynamic(t *testing.T, name, app, idp, endpoint string, changes map[string]s
 	return replace(t, text, changes)
 }
 
-// run starts Traefik with a static example and the dynamic configuration that
-// it names.
-func (s setup) run(t *testing.T, name, dynamicText string) (*stand.Traefik, *browser) {
+// startFile starts Traefik with a static example and the dynamic configuration
+// that it names.
+func startFile(t *testing.T, name, dynamicText string) (*stand.Traefik, *browser) {
 	t.Helper()
-	ports, release, err := stand.HoldPorts(3)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer release()
-	s.web, s.websecure, s.api = ports[0], ports[1], ports[2]
-	s.dir = t.TempDir()
-	if err := stand.LinkPlugin(s.dir); err != nil {
-		t.Fatal(err)
-	}
-	for file, text := range map[string]string{name: s.static(t, name), "dynamic" + filepath.Ext(name): dynamicText} {
-		if err := os.WriteFile(filepath.Join(s.dir, file), []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	release()
-	traefik := startTraefik(t, s.dir, s.api, []string{"--configFile=" + name})
-	return traefik, newBrowser(t, s.web, s.websecure)
+	return startTraefik(t, func(s setup) []string {
+		writeFile(t, filepath.Join(s.dir, name), s.static(t, name))
+		writeFile(t, filepath.Join(s.dir, "dynamic"+filepath.Ext(name)), dynamicText)
+		return []string{"--configFile=" + name}
+	})
 }
 
 var fileRouters = []string{"actual@file", "authentik@file", "outpost@file"}
@@ -120,7 +97,7 @@ func TestFile(t *testing.T) {
 	for _, ext := range []string{"yml", "toml"} {
 		t.Run(ext, func(t *testing.T) {
 			text := dynamic(t, "dynamic."+ext, app, idpURL, "traefik", nil)
-			traefik, b := setup{}.run(t, "traefik."+ext, text)
+			traefik, b := startFile(t, "traefik."+ext, text)
 			if err := traefik.AwaitRouters(t.Context(), fileRouters...); err != nil {
 				t.Fatal(err)
 			}
@@ -185,7 +162,7 @@ func TestAuthSigninURL(t *testing.T) {
 	idp, idpURL := newAuthentik(t)
 	app := serve(t, probe())
 	text := dynamic(t, "auth-signin-url.yml", app, idpURL, "nginx", nil)
-	traefik, b := setup{}.run(t, "traefik.yml", text)
+	traefik, b := startFile(t, "traefik.yml", text)
 	knows := true
 	err := traefik.Await(t.Context(), func() error {
 		knows = !strings.Contains(traefik.Log(), `"field not found, node: authSigninURL"`)
@@ -200,7 +177,7 @@ func TestAuthSigninURL(t *testing.T) {
 	t.Logf("Traefik knows authSigninURL: %v", knows)
 	if !knows {
 		text = dynamic(t, "auth-signin-url.yml", app, serve(t, redirecting(idp.Handler(), startURL)), "nginx", map[string]string{option: ""})
-		traefik, b = setup{}.run(t, "traefik.yml", text)
+		traefik, b = startFile(t, "traefik.yml", text)
 		if err := traefik.AwaitRouters(t.Context(), fileRouters...); err != nil {
 			t.Fatal(err)
 		}

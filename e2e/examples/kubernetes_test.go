@@ -165,34 +165,24 @@ func checkReturn(t *testing.T, b *browser, external string) {
 // that finds it once it has the routes of the example.
 func startChart(t *testing.T, c *cluster, values string) *browser {
 	t.Helper()
-	dir := t.TempDir()
-	if err := stand.LinkPlugin(dir); err != nil {
-		t.Fatal(err)
-	}
-	ports, release, err := stand.HoldPorts(3)
-	if err != nil {
-		t.Fatal(err)
-	}
-	web, websecure, api := ports[0], ports[1], ports[2]
-	args := adapt(t, chartArgs(t, values), map[string][]string{
-		"--entryPoints.web.address=:8000/tcp":                      {"--entryPoints.web.address=" + address(web)},
-		"--entryPoints.websecure.address=:8443/tcp":                {"--entryPoints.websecure.address=" + address(websecure)},
-		"--entryPoints.traefik.address=:8080/tcp":                  {"--entryPoints.traefik.address=" + address(api)},
-		"--entryPoints.web.http.redirections.entryPoint.to=:443":   {"--entryPoints.web.http.redirections.entryPoint.to=:" + strconv.Itoa(websecure)},
-		"--experimental.plugins.reauth.moduleName=" + stand.Module: {"--experimental.localPlugins.reauth.moduleName=" + stand.Module},
-		"--experimental.plugins.reauth.version=" + pluginVersion:   nil,
+	traefik, b := startTraefik(t, func(s setup) []string {
+		args := adapt(t, chartArgs(t, values), map[string][]string{
+			"--entryPoints.web.address=:8000/tcp":                      {"--entryPoints.web.address=" + address(s.web)},
+			"--entryPoints.websecure.address=:8443/tcp":                {"--entryPoints.websecure.address=" + address(s.websecure)},
+			"--entryPoints.traefik.address=:8080/tcp":                  {"--entryPoints.traefik.address=" + address(s.api)},
+			"--entryPoints.web.http.redirections.entryPoint.to=:443":   {"--entryPoints.web.http.redirections.entryPoint.to=:" + strconv.Itoa(s.websecure)},
+			"--experimental.plugins.reauth.moduleName=" + stand.Module: {"--experimental.localPlugins.reauth.moduleName=" + stand.Module},
+			"--experimental.plugins.reauth.version=" + pluginVersion:   nil,
+		})
+		// What a pod finds by itself.
+		args = append(args,
+			"--providers.kubernetesCRD.endpoint="+c.url,
+			"--providers.kubernetesCRD.certAuthFilePath="+c.certificate,
+			"--providers.kubernetesCRD.token="+c.token)
+		return append(args, watching...)
 	})
-	// What a pod finds by itself, and what the test looks with.
-	args = append(args,
-		"--providers.kubernetesCRD.endpoint="+c.url,
-		"--providers.kubernetesCRD.certAuthFilePath="+c.certificate,
-		"--providers.kubernetesCRD.token="+c.token,
-		"--providers.providersThrottleDuration=50ms",
-		"--api.insecure=true", "--api.dashboard=false", "--log.level=DEBUG", "--log.noColor=true",
-		"--global.checkNewVersion=false")
-	release()
-	checkRouters(t, startTraefik(t, dir, api, args))
-	return newBrowser(t, web, websecure)
+	checkRouters(t, traefik)
+	return b
 }
 
 // chartArgs returns the arguments that Traefik's chart makes of values, told from

@@ -6,6 +6,7 @@ package examples
 import (
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -75,11 +76,38 @@ func probe() http.Handler {
 	return mux
 }
 
-// startTraefik runs Traefik until the test ends. It finds the plugin in the
-// working tree and its files in dir.
-func startTraefik(t *testing.T, dir string, apiPort int, args []string) *stand.Traefik {
+// setup is where the files of an example are put, and the ports of its Traefik.
+type setup struct {
+	dir                 string
+	web, websecure, api int
+}
+
+func address(port int) string { return "127.0.0.1:" + strconv.Itoa(port) }
+
+// watching are arguments for what the tests look with.
+var watching = []string{
+	"--api.insecure=true", "--api.dashboard=false", "--global.checkNewVersion=false",
+	"--log.level=DEBUG", "--log.noColor=true", "--providers.providersThrottleDuration=50ms",
+}
+
+// startTraefik runs Traefik until the test ends, with the arguments that args
+// returns for where it is put, and returns it with a browser that finds it. It
+// has the plugin of the working tree.
+func startTraefik(t *testing.T, args func(setup) []string) (*stand.Traefik, *browser) {
 	t.Helper()
-	traefik, err := stand.RunTraefik(dir, apiPort, args...)
+	s := setup{dir: t.TempDir()}
+	if err := stand.LinkPlugin(s.dir); err != nil {
+		t.Fatal(err)
+	}
+	ports, release, err := stand.HoldPorts(3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	s.web, s.websecure, s.api = ports[0], ports[1], ports[2]
+	list := args(s)
+	release()
+	traefik, err := stand.RunTraefik(s.dir, s.api, list...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +120,7 @@ func startTraefik(t *testing.T, dir string, apiPort int, args []string) *stand.T
 			t.Error(err)
 		}
 	})
-	return traefik
+	return traefik, newBrowser(t, s.web, s.websecure)
 }
 
 // isChallenge reports whether res is the plugin's 401.

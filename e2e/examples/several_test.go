@@ -19,7 +19,7 @@ func startSeveral(t *testing.T, providers ...authentik.App) (*authentik.Server, 
 	text := dynamic(t, "several-apps.yml", serve(t, probe()), idpURL, "traefik", map[string]string{
 		"http://127.0.0.1:9925": serve(t, probe()),
 	})
-	traefik, b := setup{}.run(t, "traefik.yml", text)
+	traefik, b := startFile(t, "traefik.yml", text)
 	if err := traefik.AwaitRouters(t.Context(), "authentik@file", "budget@file", "outpost@file", "recipes@file"); err != nil {
 		t.Fatal(err)
 	}

@@ -124,6 +124,9 @@ func (s *Stand) writeNginxExample(upstream, auth string) error {
 			Replacement{"127.0.0.1:8000", address(behind), 1}),
 		"traefik.yml": {
 			{"127.0.0.1:8000", address(behind), 1},
+			// The working tree, as a local plugin, which has no version.
+			{"  plugins:\n", "  localPlugins:\n", 1},
+			{"      version:", "      #", 1},
 			// What the stand looks at.
 			{"entryPoints:\n", "global: { checkNewVersion: false, sendAnonymousUsage: false }\n" +
 				"log: { level: DEBUG, noColor: true }\n" +

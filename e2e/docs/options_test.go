@@ -127,16 +127,91 @@ func TestOptionsInExamplesExist(t *testing.T) {
 		for _, found := range labelOption.FindAllStringSubmatch(text, -1) {
 			expect(found[1])
 		}
-		language := strings.TrimPrefix(path.Ext(name), ".")
-		if !slices.Contains([]string{"yml", "yaml", "toml"}, language) || strings.Contains(text, "goauthentik.io/blueprints") {
-			continue // a blueprint has tags of its own
-		}
-		all, err := parse(language, text)
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-		for _, config := range all {
+		for _, config := range exampleConfigs(t, name) {
 			pluginOptions(config, expect)
 		}
 	}
+}
+
+// exampleConfigs returns the configurations in an example, none if it is no file
+// of such.
+func exampleConfigs(t *testing.T, name string) []any {
+	t.Helper()
+	language, text := strings.TrimPrefix(path.Ext(name), "."), source(t, name)
+	if !slices.Contains([]string{"yml", "yaml", "toml"}, language) || strings.Contains(text, "goauthentik.io/blueprints") {
+		return nil // a blueprint has tags of its own
+	}
+	all, err := parse(language, text)
+	if err != nil {
+		t.Errorf("%s: %v", name, err)
+	}
+	return all
+}
+
+// forwardAuths calls visit with the settings of each forwardAuth middleware in a
+// configuration, wherever it stands, be it as labels.
+func forwardAuths(config any, visit func(settings map[string]any)) {
+	switch node := config.(type) {
+	case map[string]any:
+		if settings, ok := node["forwardAuth"].(map[string]any); ok {
+			visit(settings)
+		}
+		labels := map[string]any{}
+		for name, child := range node {
+			if _, setting, ok := strings.Cut(name, ".forwardauth."); ok {
+				labels[setting] = child
+			}
+			forwardAuths(child, visit)
+		}
+		if len(labels) > 0 {
+			visit(labels)
+		}
+	case []any:
+		for _, child := range node {
+			forwardAuths(child, visit)
+		}
+	}
+}
+
+// TestForwardAuthsAgree holds what people copy to one way of asking Authentik.
+// Of an answer without a limit Traefik warns from 3.6.9 on, which knows the option.
+func TestForwardAuthsAgree(t *testing.T) {
+	want := map[string]string{
+		"trustForwardHeader":  "true",
+		"maxResponseBodySize": "1048576",
+		"authResponseHeaders": "X-authentik-username X-authentik-groups X-authentik-email X-authentik-name X-authentik-uid",
+	}
+	asWords := strings.NewReplacer("[", "", "]", "", ",", "")
+	expect := func(name string, configs []any) {
+		found := false
+		for _, config := range configs {
+			forwardAuths(config, func(settings map[string]any) {
+				found = true
+				for setting, value := range want {
+					if got := asWords.Replace(fmt.Sprint(settings[setting])); got != value {
+						t.Errorf("%s: %s is %s, not %s", name, setting, got, value)
+					}
+				}
+			})
+		}
+		if !found {
+			t.Errorf("%s: there is no forwardAuth", name)
+		}
+	}
+	for _, name := range exampleFiles(t) {
+		if configs := exampleConfigs(t, name); configs != nil && strings.Contains(source(t, name), "/outpost.goauthentik.io/auth/") {
+			expect(name, configs)
+		}
+	}
+	var shown []any
+	for _, block := range readme(t).Blocks {
+		if block.Language == "yaml" {
+			configs, err := parse(block.Language, block.Text)
+			if err != nil {
+				t.Error(err)
+			}
+			shown = append(shown, configs...)
+		}
+	}
+	expect("README.md", shown)
 }

@@ -175,6 +175,8 @@ func (p promises) check(t *testing.T, b *browser) {
 	p.authentik.ExpireSessions()
 	res = b.ask("POST", budgetURL+"/sync/sync", fetch...)
 	expect("a call with an expired session is challenged", isChallenge(res), res)
+	res = b.ask("POST", budgetURL+"/sync/sync", append(fetch, "X-Forwarded-Uri: /?X-authentik-auth-callback=true")...)
+	expect("nobody is believed what they say they ask for", isChallenge(res), res)
 	res = b.ask("GET", budgetURL+"/sw.js", forWorker...)
 	expect("the recovery script comes in place of the app's", res.StatusCode == http.StatusOK && strings.Contains(res.body, `("/_reauth",["/outpost.goauthentik.io"],true);`) &&
 		!strings.Contains(res.body, p.script), res)

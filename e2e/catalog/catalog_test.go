@@ -21,7 +21,8 @@ import (
 	"github.com/traefik-reauth/reauth/e2e/stand"
 )
 
-const version = "v0.1.0"
+// version is what the tracked files are served as. Any will do.
+const version = "v1.2.3"
 
 // manifest is what the catalog reads of .traefik.yml.
 type manifest struct {

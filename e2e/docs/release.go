@@ -35,12 +35,10 @@ var (
 	// tagForm is all that the plugin catalog takes.
 	tagForm        = regexp.MustCompile(`^v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)$`)
 	changelogEntry = regexp.MustCompile(`(?m)^## \[(\d+\.\d+\.\d+)\] - (\d{4}-\d\d-\d\d|` + Unreleased + `)$`)
-	// pinForms are how Traefik is told, by an argument, in a file and in the
-	// environment of Docker Compose.
+	// pinForms are how Traefik is told, by an argument and in a file.
 	pinForms = []*regexp.Regexp{
 		regexp.MustCompile(`(?i)experimental\.plugins\.reauth\.version[=:]\s*["']?(v[^\s"']+)`),
 		regexp.MustCompile(`(?i)modulename["']?\s*[:=]\s*["']?github\.com/traefik-reauth/reauth["']?,?\s+["']?version["']?\s*[:=]\s*["']?(v[^\s"']+)`),
-		regexp.MustCompile(`REAUTH_VERSION(?:=|:-)(v[^\s"'}]+)`),
 	}
 )
 
@@ -58,6 +56,16 @@ func Changelog(root string) ([]Entry, error) {
 		return nil, fmt.Errorf("CHANGELOG.md has no version")
 	}
 	return entries, nil
+}
+
+// Newest returns the version at the top of the changelog, which is what users
+// are told to run.
+func Newest(root string) (string, error) {
+	entries, err := Changelog(root)
+	if err != nil {
+		return "", err
+	}
+	return entries[0].Version, nil
 }
 
 // Pins returns where README.md and the examples pin the plugin.

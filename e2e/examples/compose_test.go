@@ -234,7 +234,7 @@ func TestCompose(t *testing.T) {
 			"--entrypoints.websecure.http.tls.certresolver=letsencrypt":               {"--entrypoints.websecure.http.tls=true"},
 			"--certificatesresolvers.letsencrypt.acme.storage=/letsencrypt/acme.json": {"--certificatesresolvers.letsencrypt.acme.storage=" + s.dir + "/acme.json", "--certificatesresolvers.letsencrypt.acme.caserver=https://127.0.0.1:1/"},
 			"--experimental.plugins.reauth.modulename=" + stand.Module:                {"--experimental.localplugins.reauth.modulename=" + stand.Module},
-			"--experimental.plugins.reauth.version=" + pluginVersion:                  nil,
+			"--experimental.plugins.reauth.version=" + pluginVersion(t):               nil,
 		})
 		// What a container brings.
 		args = append(args, "--providers.docker.endpoint="+docker.endpoint, "--entrypoints.traefik.address="+address(s.api))

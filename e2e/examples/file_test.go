@@ -34,28 +34,28 @@ func (s setup) static(t *testing.T, name string) string {
 	const nowhere = "https://127.0.0.1:1/" // in place of Let's Encrypt
 	if filepath.Ext(name) == ".toml" {
 		return replace(t, example, map[string]string{
-			`address = ":80"`:                       fmt.Sprintf("address = %q", address(s.web)),
-			`address = ":443"`:                      fmt.Sprintf("address = %q", address(s.websecure)),
-			`certResolver = "letsencrypt"`:          "",
-			`storage = "/etc/traefik`:               fmt.Sprintf("caServer = %q\nstorage = \"%s", nowhere, s.dir),
-			`filename = "/etc/traefik`:              `filename = "` + s.dir,
-			"[experimental.plugins.reauth]":         "[experimental.localPlugins.reauth]",
-			"version = \"" + pluginVersion + "\"\n": "",
-			"[providers.file]\n":                    fmt.Sprintf("[entryPoints.traefik]\naddress = %q\n[providers]\nprovidersThrottleDuration = \"50ms\"\n[providers.file]\n", address(s.api)),
-			"[experimental]\n":                      "[api]\ninsecure = true\ndashboard = false\n[global]\ncheckNewVersion = false\n[log]\nnoColor = true\n[experimental]\n",
+			`address = ":80"`:                          fmt.Sprintf("address = %q", address(s.web)),
+			`address = ":443"`:                         fmt.Sprintf("address = %q", address(s.websecure)),
+			`certResolver = "letsencrypt"`:             "",
+			`storage = "/etc/traefik`:                  fmt.Sprintf("caServer = %q\nstorage = \"%s", nowhere, s.dir),
+			`filename = "/etc/traefik`:                 `filename = "` + s.dir,
+			"[experimental.plugins.reauth]":            "[experimental.localPlugins.reauth]",
+			"version = \"" + pluginVersion(t) + "\"\n": "",
+			"[providers.file]\n":                       fmt.Sprintf("[entryPoints.traefik]\naddress = %q\n[providers]\nprovidersThrottleDuration = \"50ms\"\n[providers.file]\n", address(s.api)),
+			"[experimental]\n":                         "[api]\ninsecure = true\ndashboard = false\n[global]\ncheckNewVersion = false\n[log]\nnoColor = true\n[experimental]\n",
 		})
 	}
 	return replace(t, example, map[string]string{
-		`address: ":80"`:                         fmt.Sprintf("address: %q", address(s.web)),
-		`address: ":443"`:                        fmt.Sprintf("address: %q", address(s.websecure)),
-		"certResolver: letsencrypt":              "{}",
-		"storage: /etc/traefik":                  fmt.Sprintf("caServer: %s\n      storage: %s", nowhere, s.dir),
-		"filename: /etc/traefik":                 "filename: " + s.dir,
-		"providers:\n":                           "providers:\n  providersThrottleDuration: 50ms\n",
-		"  plugins:\n":                           "  localPlugins:\n",
-		"      version: " + pluginVersion + "\n": "",
-		"entryPoints:\n  web:\n":                 fmt.Sprintf("entryPoints:\n  traefik:\n    address: %q\n  web:\n", address(s.api)),
-		"experimental:\n":                        "api:\n  insecure: true\n  dashboard: false\nglobal:\n  checkNewVersion: false\nlog:\n  noColor: true\nexperimental:\n",
+		`address: ":80"`:                            fmt.Sprintf("address: %q", address(s.web)),
+		`address: ":443"`:                           fmt.Sprintf("address: %q", address(s.websecure)),
+		"certResolver: letsencrypt":                 "{}",
+		"storage: /etc/traefik":                     fmt.Sprintf("caServer: %s\n      storage: %s", nowhere, s.dir),
+		"filename: /etc/traefik":                    "filename: " + s.dir,
+		"providers:\n":                              "providers:\n  providersThrottleDuration: 50ms\n",
+		"  plugins:\n":                              "  localPlugins:\n",
+		"      version: " + pluginVersion(t) + "\n": "",
+		"entryPoints:\n  web:\n":                    fmt.Sprintf("entryPoints:\n  traefik:\n    address: %q\n  web:\n", address(s.api)),
+		"experimental:\n":                           "api:\n  insecure: true\n  dashboard: false\nglobal:\n  checkNewVersion: false\nlog:\n  noColor: true\nexperimental:\n",
 	})
 }
 

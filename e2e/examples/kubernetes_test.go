@@ -167,12 +167,12 @@ func startChart(t *testing.T, c *cluster, values string) *browser {
 	t.Helper()
 	traefik, b := startTraefik(t, func(s setup) []string {
 		args := adapt(t, chartArgs(t, values), map[string][]string{
-			"--entryPoints.web.address=:8000/tcp":                      {"--entryPoints.web.address=" + address(s.web)},
-			"--entryPoints.websecure.address=:8443/tcp":                {"--entryPoints.websecure.address=" + address(s.websecure)},
-			"--entryPoints.traefik.address=:8080/tcp":                  {"--entryPoints.traefik.address=" + address(s.api)},
-			"--entryPoints.web.http.redirections.entryPoint.to=:443":   {"--entryPoints.web.http.redirections.entryPoint.to=:" + strconv.Itoa(s.websecure)},
-			"--experimental.plugins.reauth.moduleName=" + stand.Module: {"--experimental.localPlugins.reauth.moduleName=" + stand.Module},
-			"--experimental.plugins.reauth.version=" + pluginVersion:   nil,
+			"--entryPoints.web.address=:8000/tcp":                       {"--entryPoints.web.address=" + address(s.web)},
+			"--entryPoints.websecure.address=:8443/tcp":                 {"--entryPoints.websecure.address=" + address(s.websecure)},
+			"--entryPoints.traefik.address=:8080/tcp":                   {"--entryPoints.traefik.address=" + address(s.api)},
+			"--entryPoints.web.http.redirections.entryPoint.to=:443":    {"--entryPoints.web.http.redirections.entryPoint.to=:" + strconv.Itoa(s.websecure)},
+			"--experimental.plugins.reauth.moduleName=" + stand.Module:  {"--experimental.localPlugins.reauth.moduleName=" + stand.Module},
+			"--experimental.plugins.reauth.version=" + pluginVersion(t): nil,
 		})
 		// What a pod finds by itself.
 		args = append(args,

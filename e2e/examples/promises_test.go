@@ -12,11 +12,19 @@ import (
 	"time"
 
 	"github.com/traefik-reauth/reauth/e2e/authentik"
+	"github.com/traefik-reauth/reauth/e2e/docs"
 	"github.com/traefik-reauth/reauth/e2e/stand"
 )
 
-// pluginVersion is what the examples take from the catalog.
-const pluginVersion = "v0.1.0"
+// pluginVersion returns what the examples take from the catalog.
+func pluginVersion(t *testing.T) string {
+	t.Helper()
+	version, err := docs.Newest(stand.Project())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return version
+}
 
 // The hosts of the examples.
 const (

@@ -107,6 +107,8 @@ func expectTroubles(t *testing.T, sh *shell, well trial, page *Page) {
 	sh.run(t, trial{app: sh.cdn}, "curl -s -o /dev/null -H 'Service-Worker: script' $APP/sw.js")
 	troubles := []trouble{
 		{"The app goes offline", well, at(misplacedHost)},
+		{"Traefik's log says once that requests already bear", well, at(misplacedHost)},
+		{"Behind nginx the login comes back on http", well, trial{app: sh.s.URL(wellHost)}},
 		{"After the login people are on the app's start page", well, at(wrongReturn)},
 		{"A link to /_reauth?rd=… leads to the start page", well, well},
 		{"The login comes again and again", well, at(wrongCookie)},

@@ -46,16 +46,16 @@ func TestCommandsExist(t *testing.T) {
 					}
 				}
 			}
-			words := strings.Fields(command)
+			words := strings.Fields(strings.TrimSuffix(strings.TrimPrefix(command, "(umask 077; "), ")"))
 			for i, word := range words {
 				switch {
 				case words[0] == "cd" && i == 1:
 					folder = strings.TrimPrefix(word, "reauth") // the folder that git makes
-				case words[0] == "cp" && i > 0 && i < len(words)-1, i > 0 && words[i-1] == "-f":
+				case words[0] == "cp" && i > 0 && i < len(words)-1, i > 0 && (words[i-1] == "-f" || words[i-1] == "--values"):
 					if _, err := os.Stat(filepath.Join(stand.Project(), folder, word)); err != nil {
 						t.Errorf("%s: %s: %v", name, command, err)
 					}
-					if words[0] == "kubectl" && folder != "." {
+					if (words[0] == "kubectl" || words[0] == "helm") && folder != "." {
 						t.Errorf("%s: %s is for the project's folder, and stands in %s", name, command, folder)
 					}
 				case words[0] == "git" && words[1] == "clone" && i == 2 && word != "https://"+stand.Module,

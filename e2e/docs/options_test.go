@@ -63,7 +63,7 @@ func TestOptionsAreDocumented(t *testing.T) {
 
 // foreignNames are names in camel case that belong to others.
 var foreignNames = []string{
-	"forwardAuth", "authSigninURL", "trustForwardHeader", "authResponseHeaders", "maxResponseBodySize", // Traefik's
+	"forwardAuth", "authSigninURL", "trustForwardHeader", "authResponseHeaders", "maxResponseBodySize", "trustedIPs", // Traefik's
 	"skipWaiting", "clients.claim", // browsers'
 	"kindOf", "outcomeOf", "responseWriter", // the plugin's
 }

@@ -122,6 +122,7 @@ func TestWhichRequestsAreChallenged(t *testing.T) {
 		{"worker script with HEAD", "HEAD", "/sw.js", asWorker, challenged},
 		{"worker script with POST", "POST", "/sw.js", asWorker, challenged},
 		{"script of another kind of worker", "GET", "/w.js", []string{"Sec-Fetch-Mode: same-origin", "Sec-Fetch-Dest: worker"}, challenged},
+		{"script that a worker imports, in Firefox's look for an update", "GET", "/workbox.js", []string{"Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: script", "Service-Worker: script"}, challenged},
 		{"worker script by another value", "GET", "/sw.js", []string{scripted, "Service-Worker: Script"}, challenged},
 		{"worker script twice", "GET", "/sw.js", []string{scripted, "Service-Worker: script", "Service-Worker: script"}, challenged},
 		{"navigation to a worker script", "GET", "/sw.js", []string{navigate, "Service-Worker: script"}, untouched},

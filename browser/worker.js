@@ -163,7 +163,7 @@
 	// page as it was, but without its shared workers: Actual 26.9 then loses what
 	// is typed. A message to the page keeps browsers from keeping it so.
 	const leave = async (tab, sharesWorkers) => {
-		await tab.navigate(refreshPath)
+		await tab.navigate(`${refreshPath}#${tab.url}`)
 		if (sharesWorkers) tab.postMessage({})
 	}
 

@@ -6,6 +6,8 @@ import vm from 'node:vm'
 const source = await readFile(new URL('worker.js', import.meta.url), 'utf8')
 const ORIGIN = 'https://app.example.com'
 const REFRESH = '/_reauth'
+// The visit says where the tab was when it was loaded.
+const VISIT = `${REFRESH}#${ORIGIN}/loaded?a#b`
 const MINUTE = 60 * 1000
 
 const absolute = (url) => new URL(url, ORIGIN).href
@@ -98,6 +100,7 @@ class Tab {
 	messages = 0
 	controlled = true
 	visibilityState = 'visible'
+	url = `${ORIGIN}/loaded?a#b`
 	frameType = 'top-level'
 
 	constructor(differences) {
@@ -413,13 +416,13 @@ test('what left before a renewal ended, and is refused twice more, takes a login
 	release()
 	assert.equal(await slow, REFUSED)
 	assert.deepEqual(browser.seen.slice(4), ['POST /slow body', `GET ${REFRESH}`, 'POST /slow body'])
-	assert.deepEqual(browser.tab.visits, [REFRESH])
+	assert.deepEqual(browser.tab.visits, [VISIT])
 })
 
 test('a renewal in vain is made once more', async () => {
 	for (const [vain, answer, visits] of [
 		[1, '200 answer to body', []],
-		[2, REFUSED, [REFRESH]],
+		[2, REFUSED, [VISIT]],
 	]) {
 		const browser = new Browser()
 		browser.expire(true)
@@ -526,9 +529,9 @@ test('a refused replay sends the visible tab to the login once', async () => {
 	browser.expire(false)
 	const worker = browser.start()
 	assert.deepEqual(await Promise.all(['/a', '/b', '/c'].map((path) => worker.text(path))), [REFUSED, REFUSED, REFUSED])
-	assert.deepEqual(browser.tab.visits, [REFRESH])
+	assert.deepEqual(browser.tab.visits, [VISIT])
 	assert.equal(await worker.text('/a'), REFUSED)
-	assert.deepEqual(browser.tab.visits, [REFRESH])
+	assert.deepEqual(browser.tab.visits, [VISIT])
 })
 
 test('the tab that had the focus last is sent, and neither a hidden one nor a frame', async () => {
@@ -556,7 +559,7 @@ test('where no tab could be sent, the next one is sent at once', async () => {
 	assert.deepEqual(browser.tab.visits, [])
 	browser.tab.visibilityState = 'visible'
 	await worker.text('/a')
-	assert.deepEqual(browser.tab.visits, [REFRESH])
+	assert.deepEqual(browser.tab.visits, [VISIT])
 })
 
 test('a tab that will not go makes no difference to the caller', async () => {
@@ -610,7 +613,7 @@ test('once the refused path was served, the next trip need not wait', async () =
 		await later.text('/a?again')
 		browser.expire(false)
 		await later.text('/b')
-		assert.deepEqual(browser.tab.visits, [REFRESH, REFRESH])
+		assert.deepEqual(browser.tab.visits, [VISIT, VISIT])
 		// The second trip counts like the first.
 		await browser.start().text('/b')
 		assert.equal(browser.tab.visits.length, 2)
@@ -625,7 +628,7 @@ test('that another path was served does not end a trip', async () => {
 	await worker.text('/a')
 	await worker.text('/public')
 	await worker.text('/a')
-	assert.deepEqual(browser.tab.visits, [REFRESH])
+	assert.deepEqual(browser.tab.visits, [VISIT])
 })
 
 test('that the refused path was refused again does not end a trip', async () => {
@@ -637,7 +640,7 @@ test('that the refused path was refused again does not end a trip', async () => 
 	await worker.text('/a')
 	browser.lost.clear()
 	await worker.text('/a')
-	assert.deepEqual(browser.tab.visits, [REFRESH])
+	assert.deepEqual(browser.tab.visits, [VISIT])
 })
 
 test('a replay that is served ends a trip, for later runs too', async () => {
@@ -648,7 +651,7 @@ test('a replay that is served ends a trip, for later runs too', async () => {
 	assert.equal(await browser.start().text('/b'), '200 answer to /b')
 	browser.expire(false)
 	await browser.start().text('/c')
-	assert.deepEqual(browser.tab.visits, [REFRESH, REFRESH])
+	assert.deepEqual(browser.tab.visits, [VISIT, VISIT])
 })
 
 test('the refresh path and the auth paths are left to the network, past the app', async () => {
@@ -738,7 +741,7 @@ test('a refused answer that the app has copied is settled like any other', async
 		return new Response(body, { status, headers })
 	}
 	assert.equal(await browser.start({ app: answering(copying) }).text('/a'), REFUSED)
-	assert.deepEqual(browser.tab.visits, [REFRESH])
+	assert.deepEqual(browser.tab.visits, [VISIT])
 })
 
 test('a refused POST of the app gets the 401, but the session is renewed', async () => {
@@ -949,9 +952,9 @@ test('a recovery script that takes over sends the tab to the login, and does not
 	browser.tab.controlled = false
 	const worker = browser.start({ recovering: true })
 	assert.equal(await worker.extend('activate'), 'fulfilled')
-	assert.deepEqual(browser.tab.visits, [REFRESH])
+	assert.deepEqual(browser.tab.visits, [VISIT])
 	assert.equal(await browser.start({ recovering: true }).extend('activate'), 'fulfilled')
-	assert.deepEqual(browser.tab.visits, [REFRESH])
+	assert.deepEqual(browser.tab.visits, [VISIT])
 	// What follows it takes over as well.
 	const app = browser.start()
 	await app.extend('install')
@@ -1026,7 +1029,7 @@ test("the app's caches are left alone", async () => {
 	assert.equal(worker.skipped, 1)
 	browser.expire(false)
 	await worker.text('/a')
-	assert.deepEqual(browser.tab.visits, [REFRESH])
+	assert.deepEqual(browser.tab.visits, [VISIT])
 	browser.session = true
 	await worker.text('/a')
 	await worker.extend('activate')
@@ -1050,7 +1053,7 @@ for (const broken of [['match'], ['open'], ['put'], ['delete'], ['match', 'open'
 		assert.equal(await worker.text(post('/a', 'body')), REFUSED)
 		// What cannot be kept is known as long as the worker runs.
 		assert.equal(await worker.text('/a'), REFUSED)
-		assert.deepEqual(browser.tab.visits, [REFRESH])
+		assert.deepEqual(browser.tab.visits, [VISIT])
 		browser.session = true
 		assert.equal(await worker.text('/a'), '200 answer to /a')
 	})
@@ -1063,7 +1066,7 @@ for (const broken of [['match'], ['open'], ['put'], ['delete'], ['match', 'open'
 			assert.equal(await worker.extend('install'), 'fulfilled')
 			assert.equal(worker.skipped, 1)
 			assert.equal(await worker.extend('activate'), 'fulfilled')
-			assert.deepEqual(browser.tab.visits, recovering ? [REFRESH] : [])
+			assert.deepEqual(browser.tab.visits, recovering ? [VISIT] : [])
 		}
 	})
 }

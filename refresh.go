@@ -245,8 +245,8 @@ func refuseMethod(w *responseWriter) {
 
 // isWorkerScript reports whether the browser asks for a service worker's script
 // (Service Workers, section 5.1.1, Service-Worker), which no worker answers.
-// Firefox marks the scripts that a worker imports alike when it looks for an
-// update, and takes what differs from its first copy of them for one.
+// Firefox marks the scripts that a worker imports alike, against the standard,
+// when it looks for an update, and takes what differs from its copies for one.
 func isWorkerScript(req *http.Request) bool {
 	value, dest := req.Header["Service-Worker"], req.Header.Get("Sec-Fetch-Dest")
 	return len(value) == 1 && value[0] == "script" && req.Method == http.MethodGet && (dest == "" || dest == "serviceworker")

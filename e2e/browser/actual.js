@@ -25,18 +25,31 @@ async function signIn(page, stand, consent) {
 	await logIn(page, stand)
 	await consent?.(page)
 	// While Actual starts it shows the field anew, without what was typed.
+	const field = 'input[type=password]'
 	const signedIn = async () => (await stand.requests()).filter(isSignIn).length
 	const before = await signedIn()
+	// The login of the auth server has such a field, too.
+	await page.waitForFunction(
+		(app, field) => location.origin === app && document.querySelector(field),
+		{},
+		stand.app,
+		field,
+	)
 	let checks = 0
 	await until('the sign-in', async () => {
 		if ((await signedIn()) > before) return true
-		if (checks++ % 100 === 0) {
-			await page.locator('input[type=password]').fill(stand.actualPassword)
-			await page.locator(button('Sign in')).click()
+		if (checks++ % 100 === 0 && (await page.evaluate((field) => document.querySelector(field) !== null, field))) {
+			await page.locator(field).fill(stand.actualPassword)
+			await page.keyboard.press('Enter')
 		}
 		return false
 	})
 }
+
+// atAccount resolves once the account's page shows what is in it. A payment that
+// is begun before Actual has loaded the account cannot be added.
+export const atAccount = (page) =>
+	page.locator('::-p-xpath(//*[@data-testid="transaction-table"]//*[text()="Starting Balance"])').wait()
 
 // open starts a browser and makes a budget with one account in it, whose page
 // it shows.
@@ -52,7 +65,7 @@ export async function open(t, stand, engine) {
 	await page.locator('input[name=name]').fill('Bank')
 	await page.locator('input[name=balance]').fill('1000')
 	await page.locator(button('Create')).click()
-	await page.waitForSelector('[data-testid="transaction-table"]')
+	await atAccount(page)
 	await saved(page, stand)
 	return page
 }
@@ -60,8 +73,8 @@ export async function open(t, stand, engine) {
 // typeInto types into a cell of a table, which becomes an input when clicked.
 async function typeInto(page, cell, text) {
 	await page.locator(cell).click()
-	const input = await page.waitForSelector(`${cell} input`)
-	await input.type(text)
+	await page.waitForFunction((cell) => document.activeElement === document.querySelector(`${cell} input`), {}, cell)
+	await page.keyboard.type(text)
 }
 
 // fillIn types into a cell and leaves it. What was typed counts once Actual has
@@ -83,7 +96,7 @@ export async function typeTransaction(page, notes, amount) {
 // submitTransaction adds the payment that was typed.
 export async function submitTransaction(page, notes) {
 	await page.locator(inNew('add-button')).click()
-	await page.waitForSelector(`::-p-xpath(//*[@data-testid="transaction-table"]//*[text()="${notes}"])`)
+	await page.locator(`::-p-xpath(//*[@data-testid="transaction-table"]//*[text()="${notes}"])`).wait()
 }
 
 // typedNotes resolves to the notes of the payment that was typed.
@@ -120,13 +133,13 @@ export const fill = (page, size) =>
 // showBudget goes to the budget by the sidebar, as a person does.
 export async function showBudget(page) {
 	await page.locator(label('Budget')).click()
-	await page.waitForSelector('[data-testid="budget-table"]')
+	await page.locator('[data-testid="budget-table"]').wait()
 }
 
 // showAccount goes to the account by the sidebar.
 async function showAccount(page) {
 	await page.locator(label('Bank')).click()
-	await page.waitForSelector('[data-testid="transaction-table"]')
+	await atAccount(page)
 }
 
 const firstBudget = '[data-testid="budget-table"] [data-testid="row"] [data-testid="budget"]'
@@ -195,11 +208,11 @@ export async function readBack(t, stand, { engine, consent } = {}) {
 	const page = await launch(t, engine, stand.keyHash)
 	await signIn(page, stand, consent)
 	await page.locator(label('My Finances')).click()
-	await page.waitForSelector('[data-testid="budget-table"]')
-	await page.waitForSelector(firstBudget)
+	await page.locator('[data-testid="budget-table"]').wait()
+	await page.locator(firstBudget).wait()
 	const budget = await page.$eval(firstBudget, (cell) => cell.innerText.trim())
 	await showAccount(page)
-	await page.waitForSelector('[data-testid="transaction-table"] [data-testid="notes"]')
+	await page.locator('[data-testid="transaction-table"] [data-testid="notes"]').wait()
 	const notes = await page.$$eval('[data-testid="transaction-table"] [data-testid="notes"]', (cells) =>
 		cells.map((cell) => cell.innerText.trim()).filter(Boolean),
 	)

@@ -73,14 +73,16 @@ function prepare(page) {
 // covered resolves once a worker with the refresh script controls the page. The
 // script makes its note with a request it sees. Requests are made sparingly: with
 // each one the browser puts off its look for a new worker, and a new worker waits
-// for those of the old one.
+// for those of the old one. What state the controller is in is not asked: to
+// pages of WebKit an active worker may seem to activate for good.
 export async function covered(page) {
 	await page.waitForFunction(
 		async () => {
-			if (navigator.serviceWorker.controller?.state !== 'activated') return false
+			if (!navigator.serviceWorker.controller) return false
 			if (!(performance.now() - window.asked < 2000)) {
 				window.asked = performance.now()
-				await fetch('/favicon.ico')
+				// It may fail while one worker takes over from another.
+				await fetch('/favicon.ico').catch(() => {})
 			}
 			const cache = await caches.open('reauth')
 			return (await cache.keys()).some(({ url }) => url.includes('/_reauth?installed='))
@@ -91,7 +93,7 @@ export async function covered(page) {
 
 // atLogin resolves once the page shows the login of the auth server.
 export async function atLogin(page) {
-	await page.waitForSelector('[name=username]')
+	await page.locator('[name=username]').wait()
 }
 
 // placeOf resolves to the URL that the page shows.

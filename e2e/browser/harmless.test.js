@@ -1,7 +1,7 @@
 // Nothing gets worse: what worked without the plugin works with it.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { addTransaction, clients, expireAtSync, logIn, open, readBack, saved, syncUntil } from './actual.js'
+import { addTransaction, atAccount, clients, expireAtSync, logIn, open, readBack, saved, syncUntil } from './actual.js'
 import { atLogin, covered, isMarked, mark } from './browser.js'
 import { Stand } from './stand.js'
 
@@ -28,7 +28,7 @@ for (const client of clients) {
 		await page.setOfflineMode(true)
 		await stand.configure({ AppDown: true, AuthDown: true })
 		await page.reload()
-		await page.waitForSelector('[data-testid="transaction-table"]')
+		await atAccount(page)
 		await addTransaction(page, 'offline', '1.00')
 		await stand.expire('proxy')
 		await stand.configure({ AppDown: false, AuthDown: false })
@@ -66,10 +66,10 @@ for (const client of clients) {
 		const session = await page.createCDPSession()
 		await session.send('Page.reload', { ignoreCache: true })
 		await page.waitForNavigation()
-		await page.waitForSelector('[data-testid="transaction-table"]')
+		await atAccount(page)
 		assert.equal(await page.evaluate(() => navigator.serviceWorker.controller), null)
 		await page.reload()
-		await page.waitForSelector('[data-testid="transaction-table"]')
+		await atAccount(page)
 		await covered(page)
 		await addTransaction(page, 'covered', '1.00')
 		await expireAtSync(page, stand, 'proxy')
@@ -83,7 +83,7 @@ for (const client of clients) {
 		await page.reload()
 		await atLogin(page)
 		await logIn(page, stand)
-		await page.waitForSelector('[data-testid="transaction-table"]')
+		await atAccount(page)
 		assert.equal(page.url(), place)
 		assert.deepEqual((await readBack(t, stand)).notes, ['covered'])
 	})

@@ -1,7 +1,7 @@
 // The SSO session is gone: one tab goes to the login and comes back.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { addTransaction, clients, expireAtSync, logIn, open, readBack, saved, syncInVain } from './actual.js'
+import { addTransaction, atAccount, clients, expireAtSync, logIn, open, readBack, saved, syncInVain } from './actual.js'
 import { atLogin, covered, isMarked, mark, newTab } from './browser.js'
 import { until } from './common.js'
 import { Stand } from './stand.js'
@@ -22,7 +22,7 @@ for (const client of clients) {
 		// Actual syncs when its tab shows.
 		await atLogin(page)
 		await logIn(page, stand)
-		await page.waitForSelector('[data-testid="transaction-table"]')
+		await atAccount(page)
 		await addTransaction(page, 'shown', '1.00')
 		await saved(page, stand)
 		assert.deepEqual((await readBack(t, stand)).notes, ['shown'])
@@ -35,10 +35,10 @@ for (const client of clients) {
 		await stand.behave({ ExplicitConsent: true })
 		await addTransaction(page, 'consented', '1.00')
 		await expireAtSync(page, stand, 'proxy')
-		await page.waitForSelector('::-p-xpath(//h1[text()="Continue to the app?"])')
+		await page.locator('::-p-xpath(//h1[text()="Continue to the app?"])').wait()
 		page.visited.length = 0
 		await page.locator('button').click()
-		await page.waitForSelector('[data-testid="transaction-table"]')
+		await atAccount(page)
 		await saved(page, stand)
 		assert.equal(await stand.logins(), 1)
 		assert.deepEqual((await readBack(t, stand, { consent: (page) => page.locator('button').click() })).notes, [
@@ -55,7 +55,7 @@ for (const client of clients) {
 		await addTransaction(page, 'abroad', '1.00')
 		await expireAtSync(page, stand, 'proxy')
 		await until('the trip', async () => !(await isMarked(page).catch(() => true)))
-		await page.waitForSelector('[data-testid="transaction-table"]')
+		await atAccount(page)
 		assert.equal(page.url(), place)
 		await saved(page, stand)
 		assert.equal(await stand.logins(), 1)

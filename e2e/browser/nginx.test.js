@@ -34,7 +34,7 @@ test('through nginx one trip to the login leads back to the same place', async (
 	await atLogin(page)
 	assert(page.url().startsWith(`${stand.auth}/`), page.url())
 	await logIn(page, stand)
-	await page.waitForSelector('#typed')
+	await page.locator('#typed').wait()
 	assert.equal(await placeOf(page), place)
 	assert.equal((await call(page, '/api/a')).status, 200)
 	assert.equal(await stand.logins(), 2)

@@ -106,7 +106,7 @@ export async function enter(t, app, settings) {
 	const page = await launch(t, 'chromium', stand.keyHash)
 	await page.goto(stand.app)
 	await logIn(page, stand)
-	await page.waitForSelector('#typed')
+	await page.locator('#typed').wait()
 	return { stand, page }
 }
 

@@ -1,7 +1,7 @@
 // Several tabs of one profile.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { addTransaction, clients, logIn, open, readBack, saved, sync, syncs } from './actual.js'
+import { addTransaction, atAccount, clients, logIn, open, readBack, saved, sync, syncs } from './actual.js'
 import { atLogin, covered, isMarked, mark, newTab } from './browser.js'
 import { Stand } from './stand.js'
 
@@ -16,7 +16,7 @@ for (const client of clients) {
 			while (tabs.length < count) {
 				const tab = await newTab(first)
 				await tab.goto(place)
-				await tab.waitForSelector('[data-testid="transaction-table"]')
+				await tab.locator('[data-testid="transaction-table"]').wait()
 				tabs.push(tab)
 			}
 			for (const tab of tabs) await mark(tab)
@@ -35,7 +35,7 @@ for (const client of clients) {
 			await Promise.all(tabs.map((tab) => sync(tab)))
 			await atLogin(front)
 			await logIn(front, stand)
-			await front.waitForSelector('[data-testid="transaction-table"]')
+			await atAccount(front)
 			assert.equal(front.url(), place)
 			await addTransaction(front, 'later', '2.00')
 			await saved(front, stand)

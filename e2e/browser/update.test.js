@@ -1,7 +1,7 @@
 // The app is updated, and the plugin removed, under the eyes of the browser.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { addTransaction, clients, open, readBack, saved, syncs } from './actual.js'
+import { addTransaction, atAccount, clients, open, readBack, saved, syncs } from './actual.js'
 import { covered, isMarked, mark } from './browser.js'
 import { until } from './common.js'
 import { Stand } from './stand.js'
@@ -97,7 +97,7 @@ for (const client of clients) {
 		await stand.configure({ Plugin: false })
 		assert.equal(await findUpdate(page), 'installed')
 		await takeUpdate(page)
-		await page.waitForSelector('[data-testid="transaction-table"]')
+		await atAccount(page)
 		await addTransaction(page, 'without', '1.00')
 		await saved(page, stand)
 		assert.equal(await syncs(stand, 401), 0)

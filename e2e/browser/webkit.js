@@ -91,6 +91,7 @@ const keys = { Enter: Key.ENTER, Tab: Key.TAB }
 
 // passing tells whether an error is one of a page that changes meanwhile.
 const passing = (failure) =>
+	failure instanceof error.JavascriptError || // the page is left
 	failure instanceof error.StaleElementReferenceError ||
 	failure instanceof error.ElementClickInterceptedError ||
 	failure instanceof error.ElementNotInteractableError ||
@@ -140,30 +141,25 @@ class WebKitPage {
 	}
 
 	async waitForFunction(script, _options, ...args) {
-		return until(String(script), () => this.evaluate(script, ...args))
+		return until(String(script), () =>
+			this.evaluate(script, ...args).catch((failure) => {
+				if (passing(failure)) return false
+				throw failure
+			}),
+		)
 	}
 
 	async $(selector) {
 		const [element] = await this.#session.findElements(by(selector))
-		return element ? new WebKitElement(element) : null
+		return element ?? null
 	}
 
-	async $eval(selector, script) {
-		return this.#session.executeScript(
-			`return (${script})(arguments[0])`,
-			await this.#session.findElement(by(selector)),
-		)
+	$eval(selector, script) {
+		return this.#session.executeScript(`return (${script})(document.querySelector(arguments[0]))`, selector)
 	}
 
-	async $$eval(selector, script) {
-		return this.#session.executeScript(
-			`return (${script})(arguments[0])`,
-			await this.#session.findElements(by(selector)),
-		)
-	}
-
-	waitForSelector(selector) {
-		return until(selector, () => this.$(selector))
+	$$eval(selector, script) {
+		return this.#session.executeScript(`return (${script})([...document.querySelectorAll(arguments[0])])`, selector)
 	}
 
 	locator(selector) {
@@ -178,6 +174,7 @@ class WebKitPage {
 				}
 			})
 		return {
+			wait: () => act(() => {}),
 			click: () => act((element) => element.click()),
 			fill: (text) =>
 				act(async (element) => {
@@ -189,17 +186,6 @@ class WebKitPage {
 
 	keyboard = {
 		press: (key) => this.#session.actions().sendKeys(keys[key]).perform(),
-	}
-}
-
-class WebKitElement {
-	#element
-
-	constructor(element) {
-		this.#element = element
-	}
-
-	async type(text) {
-		await this.#element.sendKeys(text)
+		type: (text) => this.#session.actions().sendKeys(text).perform(),
 	}
 }

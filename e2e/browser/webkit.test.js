@@ -1,0 +1,4 @@
+import { clients } from './actual.js'
+import { hold } from './promises.js'
+
+hold('webkit', clients[0])

@@ -1,4 +1,6 @@
 // Actual Budget, as a person uses it.
+import assert from 'node:assert/strict'
+import { isDeepStrictEqual } from 'node:util'
 import { launch } from './browser.js'
 import { until } from './common.js'
 
@@ -93,10 +95,14 @@ export async function typeTransaction(page, notes, amount) {
 	await fillIn(page, inNew('debit'), amount)
 }
 
+// showsPayment resolves once the account's page shows a payment with these notes.
+export const showsPayment = (page, notes) =>
+	page.locator(`::-p-xpath(//*[@data-testid="transaction-table"]//*[text()="${notes}"])`).wait()
+
 // submitTransaction adds the payment that was typed.
 export async function submitTransaction(page, notes) {
 	await page.locator(inNew('add-button')).click()
-	await page.locator(`::-p-xpath(//*[@data-testid="transaction-table"]//*[text()="${notes}"])`).wait()
+	await showsPayment(page, notes)
 }
 
 // typedNotes resolves to the notes of the payment that was typed.
@@ -137,7 +143,7 @@ export async function showBudget(page) {
 }
 
 // showAccount goes to the account by the sidebar.
-async function showAccount(page) {
+export async function showAccount(page) {
 	await page.locator(label('Bank')).click()
 	await atAccount(page)
 }
@@ -197,10 +203,9 @@ export async function expireAtSync(page, stand, session) {
 	await syncUntilCount(page, stand, 401, before + 1)
 }
 
-// readBack opens the budget in a browser of its own and resolves to the notes
-// of its transactions and the first amount of the budget. Where the auth server
-// asks for consent, consent gives it.
-export async function readBack(t, stand, { engine, consent } = {}) {
+// openAnew opens the budget in a browser of its own, which has it from the server,
+// and resolves to the page. Where the auth server asks for consent, consent gives it.
+export async function openAnew(t, stand, { engine, consent } = {}) {
 	// Actual serves 500 requests a minute, and two first loads are more. A server
 	// that has just started has not counted any.
 	await stand.configure({ AppDown: true })
@@ -209,13 +214,36 @@ export async function readBack(t, stand, { engine, consent } = {}) {
 	await signIn(page, stand, consent)
 	await page.locator(label('My Finances')).click()
 	await page.locator('[data-testid="budget-table"]').wait()
-	await page.locator(firstBudget).wait()
-	const budget = await page.$eval(firstBudget, (cell) => cell.innerText.trim())
+	return page
+}
+
+// comesTo asserts that what read resolves to becomes what is expected: Actual shows
+// what it has before it shows what it gets.
+async function comesTo(read, expected) {
+	let actual
+	await until('what is expected', async () => {
+		actual = await read()
+		return isDeepStrictEqual(actual, expected)
+	}).catch(() => assert.deepEqual(actual, expected))
+}
+
+// readsBack asserts what another browser gets from the server: the notes of the
+// payments, sorted, and the first amount of the budget, if that is given.
+export async function readsBack(t, stand, { budget, notes }, options) {
+	const page = await openAnew(t, stand, options)
+	if (budget) {
+		await comesTo(() => page.evaluate((cell) => document.querySelector(cell)?.innerText.trim(), firstBudget), budget)
+	}
 	await showAccount(page)
-	await page.locator('[data-testid="transaction-table"] [data-testid="notes"]').wait()
-	const notes = await page.$$eval('[data-testid="transaction-table"] [data-testid="notes"]', (cells) =>
-		cells.map((cell) => cell.innerText.trim()).filter(Boolean),
+	await comesTo(
+		() =>
+			page.$$eval('[data-testid="transaction-table"] [data-testid="notes"]', (cells) =>
+				cells
+					.map((cell) => cell.innerText.trim())
+					.filter(Boolean)
+					.sort(),
+			),
+		notes,
 	)
 	await page.browser().close()
-	return { budget, notes: notes.sort() }
 }

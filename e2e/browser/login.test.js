@@ -1,7 +1,17 @@
 // The SSO session is gone: one tab goes to the login and comes back.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { addTransaction, atAccount, clients, expireAtSync, logIn, open, readBack, saved, syncInVain } from './actual.js'
+import {
+	addTransaction,
+	atAccount,
+	clients,
+	expireAtSync,
+	logIn,
+	open,
+	readsBack,
+	saved,
+	syncInVain,
+} from './actual.js'
 import { atLogin, covered, isMarked, mark, newTab } from './browser.js'
 import { until } from './common.js'
 import { Stand } from './stand.js'
@@ -25,7 +35,7 @@ for (const client of clients) {
 		await atAccount(page)
 		await addTransaction(page, 'shown', '1.00')
 		await saved(page, stand)
-		assert.deepEqual((await readBack(t, stand)).notes, ['shown'])
+		await readsBack(t, stand, { notes: ['shown'] })
 	})
 
 	test(`${client}: consent that is asked for each time takes one trip`, async (t) => {
@@ -41,9 +51,7 @@ for (const client of clients) {
 		await atAccount(page)
 		await saved(page, stand)
 		assert.equal(await stand.logins(), 1)
-		assert.deepEqual((await readBack(t, stand, { consent: (page) => page.locator('button').click() })).notes, [
-			'consented',
-		])
+		await readsBack(t, stand, { notes: ['consented'] }, { consent: (page) => page.locator('button').click() })
 	})
 
 	test(`${client}: an auth server on another site takes one trip, and no login while its session lives`, async (t) => {
@@ -59,7 +67,7 @@ for (const client of clients) {
 		assert.equal(page.url(), place)
 		await saved(page, stand)
 		assert.equal(await stand.logins(), 1)
-		assert.deepEqual((await readBack(t, stand)).notes, ['abroad'])
+		await readsBack(t, stand, { notes: ['abroad'] })
 	})
 
 	test(`${client}: a session cookie that is gone is a session that has expired`, async (t) => {
@@ -76,6 +84,6 @@ for (const client of clients) {
 		assert((await stand.requests()).some(({ RequestPath }) => RequestPath === '/_reauth'))
 		assert(await isMarked(page))
 		assert.equal(await stand.logins(), 1)
-		assert.deepEqual((await readBack(t, stand)).notes, ['cookieless'])
+		await readsBack(t, stand, { notes: ['cookieless'] })
 	})
 }

@@ -1,7 +1,7 @@
 // Several tabs of one profile.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { addTransaction, atAccount, clients, logIn, open, readBack, saved, sync, syncs } from './actual.js'
+import { addTransaction, atAccount, clients, logIn, open, readsBack, saved, sync, syncs } from './actual.js'
 import { atLogin, covered, isMarked, mark, newTab } from './browser.js'
 import { Stand } from './stand.js'
 
@@ -44,7 +44,7 @@ for (const client of clients) {
 				assert.deepEqual(tab.visited, [])
 			}
 			assert.equal(await stand.logins(), 2)
-			assert.deepEqual((await readBack(t, stand)).notes, ['later', 'silent'])
+			await readsBack(t, stand, { notes: ['later', 'silent'] })
 		})
 	}
 }

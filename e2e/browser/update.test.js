@@ -1,7 +1,7 @@
 // The app is updated, and the plugin removed, under the eyes of the browser.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { addTransaction, atAccount, clients, open, readBack, saved, syncs } from './actual.js'
+import { addTransaction, atAccount, clients, open, readsBack, saved, syncs } from './actual.js'
 import { covered, isMarked, mark } from './browser.js'
 import { until } from './common.js'
 import { Stand } from './stand.js'
@@ -83,7 +83,7 @@ for (const [from, to] of [
 		assert.equal(await stand.logins(), 1)
 		// The old client cannot open the new one's budget, which the new one still can.
 		await stand.configure({ Actual: current })
-		assert.deepEqual((await readBack(t, stand)).notes, ['before'])
+		await readsBack(t, stand, { notes: ['before'] })
 	})
 }
 
@@ -101,6 +101,6 @@ for (const client of clients) {
 		await addTransaction(page, 'without', '1.00')
 		await saved(page, stand)
 		assert.equal(await syncs(stand, 401), 0)
-		assert.deepEqual((await readBack(t, stand)).notes, ['with', 'without'])
+		await readsBack(t, stand, { notes: ['with', 'without'] })
 	})
 }

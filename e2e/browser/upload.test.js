@@ -1,7 +1,7 @@
 // A large budget file is uploaded with a session that has just expired.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { addTransaction, clients, fill, open, readBack, saved } from './actual.js'
+import { addTransaction, clients, fill, open, openAnew, saved, showAccount, showsPayment } from './actual.js'
 import { covered, isMarked, mark } from './browser.js'
 import { until } from './common.js'
 import { Stand } from './stand.js'
@@ -35,6 +35,8 @@ for (const client of clients) {
 		assert.equal((await uploads(stand, 401)).length, 1)
 		assert(await isMarked(page))
 		assert.equal(await stand.logins(), 1)
-		assert((await readBack(t, stand)).notes.includes('kept'))
+		const other = await openAnew(t, stand)
+		await showAccount(other)
+		await showsPayment(other, 'kept')
 	})
 }

@@ -15,6 +15,18 @@ FUZZTIME ?= 1m
 # The least share of the plugin's statements that its own tests run, in percent.
 COVERAGE := 95
 
+# The engines that the browser tests run in.
+ENGINE ?= chromium firefox webkit
+
+# What is tested in each: the promises that all have to keep, and in Chromium the rest.
+tests-firefox := browser/firefox.test.js
+tests-webkit := browser/webkit.test.js
+tests-chromium := $(filter-out $(tests-firefox) $(tests-webkit),$(patsubst e2e/%,%,$(wildcard e2e/browser/*.test.js)))
+tests = $(foreach engine,$(ENGINE),$(or $(tests-$(engine)),$(error there is no engine $(engine), take chromium, firefox or webkit)))
+
+# The tests one by one, and the table of the promises.
+reporters := --test-reporter=spec --test-reporter-destination=stdout --test-reporter=./browser/table.js --test-reporter-destination=stdout
+
 # Shows that a first build goes on: it compiles some 2,000 packages.
 progress = awk -v tty="$$([ -t 2 ] && echo 1 || true)" '\
 	/^go: downloading |^[^ :]+$$/ { if (++n % 50 == 0) printf tty ? "\r  %d packages" : "  %d packages\n", n; fflush(); next } \
@@ -61,9 +73,10 @@ e2e: build e2e/bin/kube-apiserver ## Test the plugin in a real Traefik
 	cd e2e && go test -count=1 -timeout 20m ./...
 
 .PHONY: browser
-browser: build ## Test the plugin and its scripts in Chromium
+browser: build ## Test the plugin and its scripts in browsers, or in one: ENGINE=firefox
+	@e2e/prerequisites $(ENGINE)
 	cd e2e && go build -o bin/control ./control
-	cd e2e && node --test --test-concurrency=2 --test-timeout=1200000 --test-reporter=spec browser/*.test.js
+	cd e2e && node --test --test-concurrency=2 --test-timeout=1200000 $(reporters) $(tests)
 
 .PHONY: docs
 docs: e2e/bin/traefik ## Hold the documentation to the code, the examples and the real answers

@@ -2,13 +2,22 @@
 // tests use of Puppeteer's Page, so that they read the same for every engine.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { readdir } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { createInterface } from 'node:readline'
 import { Builder, By, Capabilities, error, Key } from 'selenium-webdriver'
 import { atEnd, LIMIT, until } from './common.js'
 
-// Where Debian has WebKit's own small browser.
-const MINI_BROWSER = '/usr/lib/x86_64-linux-gnu/webkit2gtk-4.1/MiniBrowser'
+// find resolves to the path of WebKit's own small browser, which Debian keeps in a
+// folder of the machine's architecture.
+async function find() {
+	for (const folder of await readdir('/usr/lib')) {
+		const path = `/usr/lib/${folder}/webkit2gtk-4.1/MiniBrowser`
+		if (existsSync(path)) return path
+	}
+	throw new Error('WebKit has no MiniBrowser here: it comes with the package webkit2gtk-driver')
+}
 
 // startDisplay starts a screen that nobody sees and resolves to its name.
 async function startDisplay(t) {
@@ -70,7 +79,7 @@ export async function launchWebKit(t, home) {
 		.withCapabilities(
 			new Capabilities({
 				browserName: 'MiniBrowser',
-				'webkitgtk:browserOptions': { binary: MINI_BROWSER, args: ['--automation'] },
+				'webkitgtk:browserOptions': { binary: await find(), args: ['--automation'] },
 			}),
 		)
 		.build()

@@ -106,6 +106,14 @@ const passing = (failure) =>
 	failure instanceof error.ElementNotInteractableError ||
 	failure instanceof error.NoSuchElementError
 
+// fill runs in the page. Frameworks hide the value of an input behind their own.
+function fill(input, text) {
+	Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'value').set.call(input, text)
+	input.dispatchEvent(new Event('input', { bubbles: true }))
+	input.dispatchEvent(new Event('change', { bubbles: true }))
+	input.focus()
+}
+
 class WebKitPage {
 	#session
 	#closed
@@ -185,11 +193,9 @@ class WebKitPage {
 		return {
 			wait: () => act(() => {}),
 			click: () => act((element) => element.click()),
-			fill: (text) =>
-				act(async (element) => {
-					await element.clear()
-					await element.sendKeys(text)
-				}),
+			// At once, as Puppeteer does: a page that is starting may move the focus
+			// while keys are pressed.
+			fill: (text) => act((element) => this.#session.executeScript(fill, element, text)),
 		}
 	}
 

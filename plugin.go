@@ -309,7 +309,7 @@ func serve(h *handler, k kind, rw http.ResponseWriter, req *http.Request) {
 		}
 		if isNavigation(req.Header) {
 			rd, given := req.URL.Query()["rd"]
-			if !given {
+			if !given && !sentFromElsewhere(req.Header) {
 				answerPage(w)
 				return
 			}

@@ -77,6 +77,15 @@ func isNavigation(header http.Header) bool {
 	return strings.Contains(strings.ToLower(strings.Join(header["Accept"], ",")), "text/html")
 }
 
+// sentFromElsewhere reports whether a page of another origin has sent the browser
+// here (Fetch Metadata, section 2.3). The page at the refresh path goes on as a
+// page of the app's: in its name a stranger could open any path of the app with
+// SameSite=Strict cookies, past whatever looks at where a visit comes from.
+func sentFromElsewhere(header http.Header) bool {
+	site := header.Get("Sec-Fetch-Site")
+	return site == "cross-site" || site == "same-site"
+}
+
 // isDataType reports whether a request body of this type comes from a script:
 // no form has it.
 func isDataType(contentType string) bool {

@@ -177,6 +177,10 @@ func TestRefreshPath(t *testing.T) {
 	}{
 		{"visit", app, "GET", "/_reauth?rd=%2Fbudget%3Fa%3D1%23b", visit, 303, back("/budget?a=1#b"), ""},
 		{"visit by a browser without fetch metadata", app, "GET", "/_reauth?rd=%2Fbudget", []string{acceptWeb}, 303, back("/budget"), ""},
+		{"visit from another site with rd", app, "GET", "/_reauth?rd=%2Fa", append(visit, "Sec-Fetch-Site: cross-site"), 303, back("/a"), ""},
+		{"visit from another site", app, "GET", "/_reauth", append(visit, "Sec-Fetch-Site: cross-site"), 303, back("/"), ""},
+		{"visit from another origin of the site", app, "GET", "/_reauth", append(visit, "Sec-Fetch-Site: same-site"), 303, back("/"), ""},
+		{"visit from another site, expired", login, "GET", "/_reauth", append(visit, "Sec-Fetch-Site: cross-site"), 302, passedLogin, "from behind"},
 		{"visit with an empty rd", app, "GET", "/_reauth?rd=", visit, 303, back("/"), ""},
 		{"visit with an rd that has no value", app, "GET", "/_reauth?rd", visit, 303, back("/"), ""},
 		{"visit with a bad rd", app, "GET", "/_reauth?rd=https%3A%2F%2Fevil.example", visit, 303, back("/"), ""},
@@ -547,6 +551,8 @@ func TestPage(t *testing.T) {
 	}{
 		{"visit", nil, "GET", "/_reauth", []string{navigate, toDoc}, plain, served},
 		{"visit by a browser without fetch metadata", nil, "GET", "/_reauth", []string{acceptWeb}, plain, served},
+		{"visit from the app", nil, "GET", "/_reauth", []string{navigate, "Sec-Fetch-Site: same-origin"}, plain, served},
+		{"visit by the address bar", nil, "GET", "/_reauth", []string{navigate, "Sec-Fetch-Site: none"}, plain, served},
 		{"another parameter", nil, "GET", "/_reauth?from=%2Fa", []string{navigate}, plain, served},
 		{"HEAD", nil, "HEAD", "/_reauth", []string{navigate}, plain, ""},
 		{"with a list", withOrigins, "GET", "/_reauth", []string{navigate}, withList, served},

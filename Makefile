@@ -1,6 +1,10 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
+# Where the tree belongs to another user, as in a container, git tells nothing
+# about it, and Go builds nothing that would say of which commit it is.
+export GOFLAGS += -buildvcs=false
+
 # staticcheck has a version of its own dependencies, so it stays out of e2e,
 # where Traefik's have to be the ones it was released with.
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2

@@ -165,6 +165,18 @@ func TestComposeIsPinnedAndKeepsToItself(t *testing.T) {
 	if project.Services["authentik-server"].Image != project.Services["authentik-worker"].Image {
 		t.Error("Authentik's server and worker have to be of one version")
 	}
+	// What they share, and what people upload.
+	for _, name := range []string{"authentik-server", "authentik-worker"} {
+		kept := map[string]string{}
+		for _, volume := range project.Services[name].Volumes {
+			if volume.Type == types.VolumeTypeVolume {
+				kept[volume.Target] = volume.Source
+			}
+		}
+		if want := map[string]string{"/data": "authentik-data", "/media": "authentik-media"}; !maps.Equal(kept, want) {
+			t.Errorf("%s keeps %v, want %v", name, kept, want)
+		}
+	}
 }
 
 // adapt returns args with each one that is a key of changes replaced by its

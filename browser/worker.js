@@ -57,6 +57,9 @@
 
 	const isRefused = (response) => response.status === 401 && /^Reauth /.test(response.headers.get('WWW-Authenticate'))
 
+	// isServed tells whether the session was good: a broken auth server says 5xx.
+	const isServed = (response) => !isRefused(response) && response.status < 500
+
 	// How many renewals have ended, and the one that is under way.
 	let renewals = 0
 	let renewal
@@ -105,9 +108,9 @@
 			if (hasBody(replay)) return response
 			throw error
 		}
-		if (!isRefused(again)) await endTrip()
-		else if (next) return settle(again, next, renewed, tries - 1)
-		else await logIn(pathOf(replay))
+		if (isServed(again)) await endTrip()
+		else if (isRefused(again) && next) return settle(again, next, renewed, tries - 1)
+		else if (isRefused(again)) await logIn(pathOf(replay))
 		return again
 	}
 
@@ -146,7 +149,8 @@
 			// The tab that had the focus last comes first.
 			const tab = tabs.find((client) => client.visibilityState === 'visible' && client.frameType !== 'nested')
 			const last = await trip
-			if (!tab || (last && Date.now() - last.time < TRIP_PAUSE)) return
+			// A clock that was set back does not make the pause longer.
+			if (!tab || (last && Math.abs(Date.now() - last.time) < TRIP_PAUSE)) return
 			const next = { time: Date.now(), path }
 			trip = next
 			await remember(TRIP, next).catch(ignore)
@@ -202,7 +206,7 @@
 		if (!isOurs(request) || request.cache === 'only-if-cached' || request.bodyUsed) return
 		const replay = request.clone()
 		const answer = fetch(request)
-		answer.then((response) => isRefused(response) || served(request)).catch(ignore)
+		answer.then((response) => isServed(response) && served(request)).catch(ignore)
 		respond(event, answer, replay, renewals)
 	}
 

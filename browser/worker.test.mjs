@@ -133,6 +133,8 @@ class Browser {
 	// Paths that need no session, and those that cannot be reached.
 	open = new Set()
 	lost = new Set()
+	// Whether the auth server can tell nothing of a session.
+	broken = false
 	// What has reached the server.
 	seen = []
 	#held = new Map()
@@ -164,6 +166,7 @@ class Browser {
 			this.session ||= this.renewable && this.vain-- <= 0
 			return new Response(null, { status: 204 })
 		}
+		if (this.broken) return new Response('broken', { status: 502 })
 		const good = this.session || this.open.has(pathname)
 		await this.#held.get(pathname)
 		return good ? new Response(`answer to ${body || pathname}`) : refusal()
@@ -629,6 +632,44 @@ test('that another path was served does not end a trip', async () => {
 	await worker.text('/public')
 	await worker.text('/a')
 	assert.deepEqual(browser.tab.visits, [VISIT])
+})
+
+test('that the auth server is broken does not end a trip', async () => {
+	const browser = new Browser()
+	browser.expire(false)
+	const worker = browser.start()
+	await worker.text('/a')
+	browser.broken = true
+	assert.equal(await worker.text('/a'), '502 broken')
+	browser.broken = false
+	await worker.text('/a')
+	assert.deepEqual(browser.tab.visits, [VISIT])
+})
+
+test('a replay that meets a broken auth server does not end a trip', async () => {
+	const browser = new Browser()
+	browser.expire(false)
+	const worker = browser.start()
+	await worker.text('/a')
+	const release = browser.hold(REFRESH)
+	const answer = worker.text('/a')
+	await idle()
+	browser.broken = true
+	release()
+	assert.equal(await answer, '502 broken')
+	browser.broken = false
+	await worker.text('/a')
+	assert.deepEqual(browser.tab.visits, [VISIT])
+})
+
+test('a clock that was set back does not make the pause longer', async () => {
+	const browser = new Browser()
+	browser.expire(false)
+	const worker = browser.start()
+	await worker.text('/a')
+	browser.now -= 5 * MINUTE
+	await worker.text('/a')
+	assert.deepEqual(browser.tab.visits, [VISIT, VISIT])
 })
 
 test('that the refused path was refused again does not end a trip', async () => {

@@ -290,12 +290,14 @@ func passScript(w *responseWriter) {
 	}
 	// They tell about the app's script alone. Without them the browser compares
 	// bytes, which is how it finds an update in any case.
-	header.Del("ETag")
-	header.Del("Last-Modified")
-	header.Del("Accept-Ranges")
+	for _, name := range []string{"ETag", "Last-Modified", "Accept-Ranges", "Content-Digest", "Repr-Digest", "Digest"} {
+		header.Del(name)
+	}
 	// A store that looks at the URL only would mix up what a page and what the
 	// browser is given for it.
 	header.Set("Cache-Control", "private, no-cache")
+	header.Del("CDN-Cache-Control")
+	header.Del("Surrogate-Control")
 	allowRenewal(header)
 	pass(w, http.StatusOK)
 	_, _ = w.Write([]byte(script))

@@ -1,7 +1,7 @@
 // The app is updated, and the plugin removed, under the eyes of the browser.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { addTransaction, atAccount, clients, open, readsBack, saved, syncs } from './actual.js'
+import { addTransaction, atAccount, clients, offersUpdate, open, readsBack, saved, syncs } from './actual.js'
 import { covered, isMarked, mark } from './browser.js'
 import { until } from './common.js'
 import { Stand } from './stand.js'
@@ -62,12 +62,16 @@ for (const [from, to] of [
 		await addTransaction(page, 'before', '1.00')
 		await saved(page, stand)
 		const before = await scripts(page)
-		await stand.configure({ Actual: to })
-		await mark(page)
-		// The update is looked for with the session expired first.
+		// Looking for an update with the session expired finds none, and leaves the
+		// next one to be found.
 		await stand.expire('proxy', '/sw.js')
 		assert.equal(await findUpdate(page), 'redundant')
+		await page.reload()
+		await atAccount(page)
+		await stand.configure({ Actual: to })
+		await mark(page)
 		assert.equal(await findUpdate(page), 'installed')
+		await until('the offer', () => offersUpdate(page))
 		assert(await isMarked(page))
 		assert.deepEqual(await scripts(page), before)
 

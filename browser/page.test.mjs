@@ -36,9 +36,10 @@ const cases = [
 	['a page that hides its address', entries([null, self], 1), '/'],
 	[
 		'a page that hides its address, from where it was loaded',
-		{ ...entries([null, self], 1), hash: `#${ORIGIN}/a?b#c` },
+		{ ...entries([null, self], 1), referrer: `${ORIGIN}/sw.js`, hash: `#${ORIGIN}/a?b#c` },
 		'/a?b#c',
 	],
+	['nothing before, but a referrer', { ...entries([self], 0), referrer: `${ORIGIN}/opener` }, '/opener'],
 	['no Navigation API: the referrer', { referrer: `${ORIGIN}/a?b=%2F`, hash: `#${ORIGIN}/loaded#c` }, '/a?b=%2F'],
 	['no Navigation API: the tab has not moved', { referrer: `${ORIGIN}/a?b`, hash: `#${ORIGIN}/a?b#c#d` }, '/a?b#c#d'],
 	['no Navigation API: no referrer', { hash: `#${ORIGIN}/a?b#c` }, '/a?b#c'],

@@ -114,6 +114,23 @@ test('one trip to the login and back to the place that pushState made', async (t
 	assert.equal(await stand.logins(), 2)
 })
 
+test('an app that hides where its tabs are is opened where the tab was loaded', async (t) => {
+	const app = await Pwa.start(t, { worker: handWritten })
+	app.headers = { 'Referrer-Policy': 'no-referrer' }
+	const { stand, page } = await enter(t, app)
+	await covered(page)
+	const place = `${stand.app}/deep/er?x=1&y=a%2Fb#part`
+	await page.goto(place)
+	await page.locator('#typed').wait()
+	await page.evaluate(() => history.pushState(null, '', '/hidden'))
+	await stand.expire('both')
+	await begin(page, '/api/a')
+	await atLogin(page)
+	await logIn(page, stand)
+	await page.locator('#typed').wait()
+	assert.equal(page.url(), place)
+})
+
 test('a login that is cancelled is not forced again, by any tab and over a restart of the worker', async (t) => {
 	const { stand, page } = await enterCovered(t, handWritten)
 	await stand.expire('both')

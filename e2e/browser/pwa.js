@@ -22,6 +22,8 @@ export class Pwa {
 	workerHeaders = { 'Content-Type': 'text/javascript' }
 	// The files beside the page, by path.
 	files = {}
+	// What is done before a request for a path is answered, by path.
+	before = {}
 	#server
 
 	// start starts the app with a worker script, or without one. It ends with t.
@@ -49,6 +51,7 @@ export class Pwa {
 	async #serve(request, response) {
 		const { pathname } = new URL(request.url, this.url)
 		const send = (status, headers, body) => response.writeHead(status, headers).end(body)
+		await this.before[pathname]?.()
 		if (pathname === '/sw.js') {
 			if (this.worker === undefined) return send(404, {}, '')
 			return send(200, this.workerHeaders, this.worker)

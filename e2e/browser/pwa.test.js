@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { logIn } from './actual.js'
 import { atLogin, covered, isMarked, mark, newTab } from './browser.js'
+import { until } from './common.js'
 import { begin, call, enter, enterCovered, file, handWritten, Pwa, refused } from './pwa.js'
 
 // renewals resolves to how many silent renewals Traefik has seen begin.
@@ -57,6 +58,50 @@ test('calls of all tabs that fail at the same time share one renewal', async (t)
 	assert.equal(await renewals(stand), 1)
 })
 
+test('what is refused before a renewal and answered after it is only sent again', async (t) => {
+	const { app, stand, page } = await enterCovered(
+		t,
+		`
+const released = new Promise((resolve) => addEventListener('message', resolve))
+addEventListener('fetch', (event) => {
+	if (!event.request.url.endsWith('/api/slow')) return
+	event.respondWith(fetch(event.request).then(async (response) => (await released, response)))
+})
+`,
+	)
+	await stand.expire('proxy')
+	const slow = call(page, '/api/slow')
+	await until('the refusal', () => refused(stand, '/api/slow'))
+	assert.equal((await call(page, '/api/a')).status, 200)
+	await page.evaluate(() => navigator.serviceWorker.controller.postMessage(''))
+	assert.equal((await slow).status, 200)
+	assert.deepEqual(
+		app.calls.map(({ path }) => path),
+		['/api/a', '/api/slow'],
+	)
+	// One renewal: a second would find the session good.
+	const statuses = (await stand.requests())
+		.filter(({ RequestPath }) => RequestPath === '/_reauth')
+		.map(({ DownstreamStatus }) => DownstreamStatus)
+	assert.deepEqual(statuses, [302, 204])
+})
+
+test('a renewal in vain is made once more before anybody is sent to the login', async (t) => {
+	const { app, stand, page } = await enterCovered(t, handWritten)
+	// The app is asked once the session is good.
+	app.before['/_reauth'] = async () => {
+		delete app.before['/_reauth']
+		await stand.expire('proxy')
+	}
+	await stand.expire('proxy')
+	const answer = await call(page, '/api/save', { method: 'POST', body: 'body' })
+	assert.deepEqual(JSON.parse(answer.body), { method: 'POST', path: '/api/save', length: 4 })
+	assert.equal(await refused(stand, '/api/save'), 2)
+	assert.equal(await renewals(stand), 2)
+	assert(await isMarked(page))
+	assert.deepEqual(page.visited, [])
+})
+
 test('what a request means is kept over the replay', async (t) => {
 	const { app, stand, page } = await enterCovered(t, handWritten)
 	const inExpired = async (path, options) => {
@@ -104,6 +149,14 @@ test('one trip to the login and back to the place that pushState made', async (t
 	const { stand, page } = await enterCovered(t, handWritten)
 	const place = `${stand.app}/deep/er?x=1&y=a%2Fb#part`
 	await page.evaluate((place) => history.pushState(null, '', place), place)
+	// It is the tab that goes, though a frame in it has the focus.
+	await page.evaluate(async () => {
+		const frame = document.createElement('iframe')
+		frame.src = '/frame'
+		document.body.append(frame)
+		await new Promise((resolve) => frame.addEventListener('load', resolve))
+		frame.contentDocument.querySelector('#typed').focus()
+	})
 	await stand.expire('both')
 	await begin(page, '/api/a')
 	await atLogin(page)
@@ -129,6 +182,25 @@ test('an app that hides where its tabs are is opened where the tab was loaded', 
 	await logIn(page, stand)
 	await page.locator('#typed').wait()
 	assert.equal(page.url(), place)
+})
+
+test('once a call has succeeded again, by a replay or not, the next trip need not wait', async (t) => {
+	const { stand, page } = await enterCovered(t, handWritten)
+	const makeTrip = async () => {
+		await stand.expire('both')
+		await begin(page, '/api/a')
+		await atLogin(page)
+		await logIn(page, stand)
+		await page.locator('#typed').wait()
+	}
+	await makeTrip()
+	assert.equal((await call(page, '/api/a')).status, 200)
+	await makeTrip()
+	await stand.expire('proxy')
+	assert.equal((await call(page, '/api/b')).status, 200)
+	assert.equal(await refused(stand, '/api/b'), 1)
+	await makeTrip()
+	assert.equal(await stand.logins(), 4)
 })
 
 test('a login that is cancelled is not forced again, by any tab and over a restart of the worker', async (t) => {
@@ -313,5 +385,42 @@ for (const session of ['good', 'proxy', 'both']) {
 		assert.equal(await stand.logins(), session === 'both' ? 2 : 1)
 		const visits = (await stand.requests()).filter(({ RequestPath }) => RequestPath.startsWith('/_reauth'))
 		assert.equal(visits.length > 0, session !== 'good')
+		// Where it took a trip, that is over.
+		await stand.expire('both')
+		await begin(page, '/api/a')
+		await atLogin(page)
 	})
 }
+
+test('an update that is looked for with the session expired renews it, and leaves the worker in charge', async (t) => {
+	const { app, stand, page } = await enterCovered(t, handWritten)
+	const update = () =>
+		page.evaluate(async () => {
+			const registration = await navigator.serviceWorker.getRegistration()
+			const found = new Promise((resolve) => {
+				registration.addEventListener('updatefound', () => resolve(registration.installing), { once: true })
+			})
+			const { active } = registration
+			// It rejects where the new worker fails to install at once.
+			registration.update().catch(() => {})
+			const next = await found
+			while (next.state === 'installing') {
+				await new Promise((resolve) => next.addEventListener('statechange', resolve, { once: true }))
+			}
+			return [next.state, registration.active === active]
+		})
+	await stand.expire('proxy')
+	assert.deepEqual(await update(), ['redundant', true])
+	assert.equal(await renewals(stand), 1)
+	assert.equal((await call(page, '/api/a')).status, 200)
+	assert.equal(await refused(stand, '/api/a'), 0)
+	app.worker += '// new'
+	assert.deepEqual(await update(), ['installed', true])
+	// Chromium lets no worker take over while the one in charge has work to do.
+	await stopWorkers(page)
+	assert.equal((await call(page, '/api/a')).status, 200)
+	const waits = () => navigator.serviceWorker.getRegistration().then(({ waiting }) => waiting?.state)
+	assert.equal(await page.evaluate(waits), 'installed')
+	assert(await isMarked(page))
+	assert.equal(await stand.logins(), 1)
+})

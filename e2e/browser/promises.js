@@ -52,10 +52,24 @@ const findsUpdate = (page) =>
 		return found || Boolean(registration.installing ?? registration.waiting)
 	})
 
-async function replays(t, engine, client) {
+// enter makes a budget behind the plugin, on the first visit ever, and resolves once
+// the page is covered.
+async function enter(t, engine, client) {
 	const stand = await Stand.start(t, { Actual: client, Plugin: true })
 	const page = await open(t, stand, engine)
 	await covered(page)
+	return { stand, page }
+}
+
+// logInAndBack takes a page through the login and back to the account.
+async function logInAndBack(page, stand) {
+	await atLogin(page)
+	await logIn(page, stand)
+	await atAccount(page)
+}
+
+async function replays(t, engine, client) {
+	const { stand, page } = await enter(t, engine, client)
 	await addTransaction(page, 'before', '1.00')
 	await saved(page, stand)
 
@@ -78,9 +92,7 @@ async function replays(t, engine, client) {
 }
 
 async function comesBack(t, engine, client) {
-	const stand = await Stand.start(t, { Actual: client, Plugin: true })
-	const page = await open(t, stand, engine)
-	await covered(page)
+	const { stand, page } = await enter(t, engine, client)
 	await addTransaction(page, 'before', '1.00')
 	await saved(page, stand)
 	const place = `${await placeOf(page)}?a=1&b=%2F`
@@ -104,9 +116,7 @@ async function comesBack(t, engine, client) {
 }
 
 async function doesNotLoop(t, engine, client) {
-	const stand = await Stand.start(t, { Actual: client, Plugin: true })
-	const page = await open(t, stand, engine)
-	await covered(page)
+	const { stand, page } = await enter(t, engine, client)
 	const place = await placeOf(page)
 	await addTransaction(page, 'kept', '1.00')
 	await expireAtSync(page, stand, 'both')
@@ -131,14 +141,10 @@ async function doesNotLoop(t, engine, client) {
 	// The person chooses to log in: all goes on, and the loop stop is not in the
 	// way of the next expiry.
 	await page.goto(`${stand.app}/_reauth?rd=${encodeURIComponent(new URL(place).pathname)}`)
-	await atLogin(page)
-	await logIn(page, stand)
-	await atAccount(page)
+	await logInAndBack(page, stand)
 	await saved(page, stand)
 	await expireAtSync(page, stand, 'both')
-	await atLogin(page)
-	await logIn(page, stand)
-	await atAccount(page)
+	await logInAndBack(page, stand)
 	await saved(page, stand)
 	await readsBack(t, stand, { notes: ['kept', 'offline'] }, { engine })
 }
@@ -169,9 +175,7 @@ const heals = (session) => async (t, engine, client) => {
 }
 
 async function offersNoUpdate(t, engine, client) {
-	const stand = await Stand.start(t, { Actual: client, Plugin: true })
-	const page = await open(t, stand, engine)
-	await covered(page)
+	const { stand, page } = await enter(t, engine, client)
 	await addTransaction(page, 'kept', '1.00')
 	await saved(page, stand)
 	assert(!(await findsUpdate(page)), 'after the first visit')
@@ -179,9 +183,7 @@ async function offersNoUpdate(t, engine, client) {
 	await atAccount(page)
 	assert(!(await findsUpdate(page)), 'after a reload')
 	await expireAtSync(page, stand, 'both')
-	await atLogin(page)
-	await logIn(page, stand)
-	await atAccount(page)
+	await logInAndBack(page, stand)
 	await saved(page, stand)
 	assert(!(await findsUpdate(page)), 'after a login')
 	assert(!(await offersUpdate(page)))

@@ -229,11 +229,8 @@ async function stopWorkers(page) {
 	const worker = await page.browser().waitForTarget((target) => target.type() === 'service_worker')
 	const session = await page.createCDPSession()
 	await session.send('ServiceWorker.enable')
-	const gone = new Promise((resolve) => {
-		page.browser().on('targetdestroyed', (target) => target === worker && resolve())
-	})
 	await session.send('ServiceWorker.stopAllWorkers')
-	await gone
+	await until('the end of the worker', () => !page.browser().targets().includes(worker))
 	await session.detach()
 }
 

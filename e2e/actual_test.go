@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/traefik-reauth/reauth/e2e/stand"
+	"github.com/traefik-reauth/reauth/e2e/visitor"
 )
 
 // startActual starts an Actual Budget server and a stand before it, and returns
@@ -46,7 +47,7 @@ func TestActualBudgetExpiresAndComesBack(t *testing.T) {
 			Status string
 			Data   map[string]any
 		}
-		if err := json.Unmarshal([]byte(res.body), &answer); err != nil || res.StatusCode != http.StatusOK || answer.Status != "ok" {
+		if err := json.Unmarshal([]byte(res.Text), &answer); err != nil || res.StatusCode != http.StatusOK || answer.Status != "ok" {
 			t.Fatalf("%s %s: %s", method, path, describe(res))
 		}
 		return answer.Data
@@ -55,10 +56,10 @@ func TestActualBudgetExpiresAndComesBack(t *testing.T) {
 		return c.send("GET", "/sync/list-user-files", "", append([]string{"X-ACTUAL-TOKEN: " + token}, fetch...)...)
 	}
 	isFiles := func(res response) bool {
-		return res.StatusCode == http.StatusOK && res.body == `{"status":"ok","data":[]}`
+		return res.StatusCode == http.StatusOK && res.Text == `{"status":"ok","data":[]}`
 	}
 
-	if res := c.logIn("/"); res.StatusCode != http.StatusOK || !strings.Contains(res.body, "<title>Actual</title>") {
+	if res := c.logIn("/"); res.StatusCode != http.StatusOK || !strings.Contains(res.Text, "<title>Actual</title>") {
 		t.Fatalf("the app did not load: %s", describe(res))
 	}
 	if data := call("GET", "/account/needs-bootstrap", ""); data["bootstrapped"] != false {
@@ -104,7 +105,7 @@ func TestActualBudgetExpiresAndComesBack(t *testing.T) {
 		t.Errorf("list files after the login: %s", describe(res))
 	}
 	// Actual's own refusal stays its own.
-	if res := listFiles("wrong"); res.StatusCode != http.StatusUnauthorized || isChallenge(res) || !strings.Contains(res.body, "token-not-found") {
+	if res := listFiles("wrong"); res.StatusCode != http.StatusUnauthorized || isChallenge(res) || !strings.Contains(res.Text, "token-not-found") {
 		t.Errorf("list files with a wrong token: %s", describe(res))
 	}
 }
@@ -113,7 +114,7 @@ func TestActualBudgetsWorkerScriptComesBehindTheRefreshScript(t *testing.T) {
 	_, _, c := startActual(t)
 	c.enter(good)
 	alone := c.send("GET", "/sw.js", "", fetch...)
-	if res := c.send("GET", "/sw.js", "", forWorker...); alone.body == "" || !isPrefixed(res, alone.body) || res.ContentLength != int64(len(res.body)) {
+	if res := c.send("GET", "/sw.js", "", forWorker...); alone.Text == "" || !isPrefixed(res, alone.Text) || res.ContentLength != int64(len(res.Text)) {
 		t.Errorf("got %s", describe(res))
 	}
 }
@@ -126,7 +127,7 @@ func TestActualBudgetsAnswersAreUntouched(t *testing.T) {
 	straight := &http.Client{Transport: &http.Transport{DisableCompression: true, DisableKeepAlives: true}}
 	for _, path := range []string{"/", "/sw.js", "/info", "/account/needs-bootstrap"} {
 		for _, headers := range [][]string{navigation, fetch} {
-			direct, err := straight.Do(request(t, "GET", actual.URL+path, "", headers...))
+			direct, err := straight.Do(visitor.Request(t, "GET", actual.URL+path, "", headers...))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -136,8 +137,8 @@ func TestActualBudgetsAnswersAreUntouched(t *testing.T) {
 				t.Fatal(err)
 			}
 			through := c.send("GET", path, "", headers...)
-			if through.StatusCode != direct.StatusCode || through.body != string(body) {
-				t.Errorf("%s: %s with %d bytes became %s with %d", path, direct.Status, len(body), through.Status, len(through.body))
+			if through.StatusCode != direct.StatusCode || through.Text != string(body) {
+				t.Errorf("%s: %s with %d bytes became %s with %d", path, direct.Status, len(body), through.Status, len(through.Text))
 			}
 			for _, header := range []http.Header{direct.Header, through.Header} {
 				for name := range header {

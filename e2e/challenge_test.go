@@ -156,13 +156,13 @@ func TestRefusedCallsDoNotBreakALoginInFlight(t *testing.T) {
 		// its answer arrives after it.
 		poll := newClient(t, overHTTP1, host).send("GET", "/api/data", "", fetch...)
 		page := c.visit("/budget", navigation...)
-		c.jar.SetCookies(c.root(), poll.Cookies())
-		return c.submit(page)
+		c.Jar.SetCookies(c.root(), poll.Cookies())
+		return c.Submit(page)
 	}
-	if res := login(t, plainHost); res.StatusCode != 400 || !strings.Contains(res.body, "mismatched session ID") {
+	if res := login(t, plainHost); res.StatusCode != 400 || !strings.Contains(res.Text, "mismatched session ID") {
 		t.Errorf("without the plugin the login should break, got %s", describe(res))
 	}
-	if res := login(t, appHost); res.StatusCode != 200 || res.body != "page /budget" {
+	if res := login(t, appHost); res.StatusCode != 200 || res.Text != "page /budget" {
 		t.Errorf("with the plugin: got %s", describe(res))
 	}
 }

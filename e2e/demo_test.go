@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/traefik-reauth/reauth/e2e/stand"
+	"github.com/traefik-reauth/reauth/e2e/visitor"
 )
 
 var (
@@ -56,14 +57,14 @@ func TestDemoServesActualAndStopsCleanly(t *testing.T) {
 	base, expire := found[1], found[2]
 
 	c := newClient(t, http1(func(string) string { return base }), appHost)
-	if res := c.logIn("/"); !strings.Contains(res.body, "<title>Actual</title>") {
+	if res := c.logIn("/"); !strings.Contains(res.Text, "<title>Actual</title>") {
 		t.Errorf("%s shows %s", base, describe(res))
 	}
-	if res := c.send("GET", "/account/needs-bootstrap", "", fetch...); !strings.Contains(res.body, `"bootstrapped":true`) {
+	if res := c.send("GET", "/account/needs-bootstrap", "", fetch...); !strings.Contains(res.Text, `"bootstrapped":true`) {
 		t.Errorf("Actual has no password: %s", describe(res))
 	}
 	form := url.Values{"session": {"proxy"}}.Encode()
-	if res := c.do(request(t, "POST", expire, form, "Content-Type: application/x-www-form-urlencoded"), false); res.StatusCode != http.StatusNoContent {
+	if res := c.Do(visitor.Request(t, "POST", expire, form, "Content-Type: application/x-www-form-urlencoded"), false); res.StatusCode != http.StatusNoContent {
 		t.Errorf("%s: %s", expire, describe(res))
 	}
 	if res := c.send("GET", "/account/needs-bootstrap", "", fetch...); !isChallenge(res) {

@@ -7,9 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/http/cookiejar"
 	"net/url"
 	"os"
 	"slices"
@@ -19,6 +17,7 @@ import (
 
 	"github.com/traefik-reauth/reauth/e2e/authentik"
 	"github.com/traefik-reauth/reauth/e2e/stand"
+	"github.com/traefik-reauth/reauth/e2e/visitor"
 )
 
 // The hosts of the shared stand.
@@ -175,21 +174,16 @@ func forEachProtocol(t *testing.T, test func(*testing.T, protocol)) {
 	}
 }
 
-// client is one browser profile, as far as HTTP goes: cookies and connections.
+// client is a visitor of one app.
 type client struct {
-	t         testing.TB
+	*visitor.Visitor
 	protocol  protocol
 	host      string
-	jar       *cookiejar.Jar
 	transport *http.Transport
 }
 
 func newClient(t testing.TB, p protocol, host string) *client {
 	t.Helper()
-	jar, err := cookiejar.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
 	transport := &http.Transport{
 		DialContext:     stand.Dial,
 		TLSClientConfig: shared.TLS(),
@@ -197,26 +191,32 @@ func newClient(t testing.TB, p protocol, host string) *client {
 		// A test compares bytes as they were sent.
 		DisableCompression: true,
 	}
-	t.Cleanup(transport.CloseIdleConnections)
-	return &client{t, p, host, jar, transport}
+	return &client{visitor.New(t, only{transport, p.major}), p, host, transport}
+}
+
+// only lets no answer pass that came over another version of HTTP.
+type only struct {
+	*http.Transport
+	major int
+}
+
+func (o only) RoundTrip(req *http.Request) (*http.Response, error) {
+	res, err := o.Transport.RoundTrip(req)
+	if err == nil && res.ProtoMajor != o.major {
+		return nil, errors.Join(fmt.Errorf("the answer came over %s", res.Proto), res.Body.Close())
+	}
+	return res, err
 }
 
 // url returns the URL of a path on the client's app.
 func (c *client) url(path string) string { return c.protocol.base(c.host) + path }
 
 // cookie returns the value of the app's session cookie, empty if there is none.
-func (c *client) cookie() string {
-	for _, cookie := range c.jar.Cookies(c.root()) {
-		if cookie.Name == c.cookieName() {
-			return cookie.Value
-		}
-	}
-	return ""
-}
+func (c *client) cookie() string { return c.Cookie(c.url("/"), c.cookieName()) }
 
 // setCookie sets the app's session cookie.
 func (c *client) setCookie(value string) {
-	c.jar.SetCookies(c.root(), []*http.Cookie{{Name: c.cookieName(), Value: value}})
+	c.Jar.SetCookies(c.root(), []*http.Cookie{{Name: c.cookieName(), Value: value}})
 }
 
 func (c *client) cookieName() string {
@@ -227,95 +227,33 @@ func (c *client) cookieName() string {
 func (c *client) root() *url.URL {
 	u, err := url.Parse(c.url("/"))
 	if err != nil {
-		c.t.Fatal(err)
+		c.T.Fatal(err)
 	}
 	return u
 }
 
 // response is an answer that was read to its end.
-type response struct {
-	*http.Response
-	body string
-}
+type response = visitor.Response
 
-func request(t testing.TB, method, url, body string, headers ...string) *http.Request {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, line := range headers {
-		name, value, _ := strings.Cut(line, ": ")
-		req.Header.Add(name, value)
-	}
-	return req
-}
-
-// send sends one request and follows no redirect.
+// send is Send to a path of the app.
 func (c *client) send(method, path, body string, headers ...string) response {
-	c.t.Helper()
-	return c.do(request(c.t, method, c.url(path), body, headers...), false)
+	c.T.Helper()
+	return c.Send(method, c.url(path), body, headers...)
 }
 
-// visit sends a GET and follows redirects.
+// visit is Visit to a path of the app.
 func (c *client) visit(path string, headers ...string) response {
-	c.t.Helper()
-	return c.do(request(c.t, http.MethodGet, c.url(path), "", headers...), true)
+	c.T.Helper()
+	return c.Visit(c.url(path), headers...)
 }
 
-func (c *client) do(req *http.Request, follow bool) response {
-	c.t.Helper()
-	res, err := c.open(req, follow)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	defer res.Body.Close()
-	if res.ProtoMajor != c.protocol.major {
-		c.t.Fatalf("the answer came over %s", res.Proto)
-	}
-	if res.StatusCode == http.StatusSwitchingProtocols {
-		return response{res, ""} // what follows is no body, and does not end
-	}
-	body, err := io.ReadAll(res.Body)
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	return response{res, string(body)}
-}
+// How browsers mark their requests.
+var navigation, fetch, forWorker = visitor.Navigation, visitor.Fetch, visitor.ForWorker
 
-// open sends a request and leaves the body to the caller.
-func (c *client) open(req *http.Request, follow bool) (*http.Response, error) {
-	client := &http.Client{Transport: c.transport, Jar: c.jar, Timeout: 20 * time.Second}
-	if !follow {
-		client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	}
-	return client.Do(req)
-}
-
-// How browsers mark their requests, on https and localhost.
-var (
-	navigation = []string{"Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document", "Accept: text/html,*/*;q=0.8"}
-	fetch      = []string{"Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty", "Accept: */*"}
-	forWorker  = []string{"Service-Worker: script", "Sec-Fetch-Mode: same-origin", "Sec-Fetch-Dest: serviceworker", "Accept: */*"}
-)
-
-// logIn visits path, logs in at the page it is sent to and returns where that
-// ends.
+// logIn is LogIn on the way to a path of the app.
 func (c *client) logIn(path string) response {
-	c.t.Helper()
-	asked := c.visit(path, navigation...)
-	if !strings.Contains(asked.body, `name="password"`) {
-		c.t.Fatalf("%s led to %s %s, not to a login page", path, asked.Status, asked.Request.URL)
-	}
-	return c.submit(asked)
-}
-
-// submit sends the login or consent form of a page.
-func (c *client) submit(page response) response {
-	c.t.Helper()
-	form := url.Values{"username": {authentik.Username}, "password": {authentik.Password}}
-	headers := append([]string{"Content-Type: application/x-www-form-urlencoded"}, navigation...)
-	return c.do(request(c.t, http.MethodPost, page.Request.URL.String(), form.Encode(), headers...), true)
+	c.T.Helper()
+	return c.LogIn(c.url(path))
 }
 
 // session is the state of a client's proxy session.
@@ -330,12 +268,12 @@ const (
 // enter brings a client of the shared stand into a state, and one of another
 // stand into a good session.
 func (c *client) enter(state session) {
-	c.t.Helper()
+	c.T.Helper()
 	if state == none {
 		return
 	}
 	if landed := c.logIn("/"); landed.StatusCode != http.StatusOK || landed.Request.URL.String() != c.url("/") {
-		c.t.Fatalf("the login led to %s %s: %s", landed.Status, landed.Request.URL, landed.body)
+		c.T.Fatalf("the login led to %s %s: %s", landed.Status, landed.Request.URL, landed.Text)
 	}
 	if state == expired {
 		c.expire(shared)
@@ -344,9 +282,9 @@ func (c *client) enter(state session) {
 
 // expire ends the client's proxy session, as the end of its token does.
 func (c *client) expire(s *stand.Stand) {
-	c.t.Helper()
+	c.T.Helper()
 	if !s.Authentik.ExpireSession(c.cookie()) {
-		c.t.Fatal("there was no session to expire")
+		c.T.Fatal("there was no session to expire")
 	}
 }
 
@@ -354,7 +292,7 @@ func (c *client) expire(s *stand.Stand) {
 func isChallenge(res response) bool {
 	return res.StatusCode == http.StatusUnauthorized &&
 		strings.HasPrefix(res.Header.Get("WWW-Authenticate"), "Reauth ") &&
-		(res.body == challengeJSON || res.Request.Method == http.MethodHead && res.body == "") &&
+		(res.Text == challengeJSON || res.Request.Method == http.MethodHead && res.Text == "") &&
 		len(res.Cookies()) == 0 && res.Header.Get("Location") == ""
 }
 
@@ -373,5 +311,5 @@ func describe(res response) string {
 	if res.Header.Get("Content-Encoding") != "" {
 		format = "%s\n%s\n%.300q"
 	}
-	return fmt.Sprintf(format, res.Status, header.String(), res.body)
+	return fmt.Sprintf(format, res.Status, header.String(), res.Text)
 }

@@ -30,13 +30,13 @@ func outcomeOf(res, straight response, authStatus int) outcome {
 		return login
 	case isRecovery(res):
 		return recovery
-	case isPrefixed(res, straight.body):
+	case isPrefixed(res, straight.Text):
 		return prefixed
 	case authStatus != 0 && res.StatusCode == authStatus:
 		return fromAuth
 	case res.StatusCode == http.StatusNoContent && res.Header.Get("Access-Control-Allow-Methods") != "":
 		return preflight
-	case res.StatusCode == straight.StatusCode && res.body == straight.body &&
+	case res.StatusCode == straight.StatusCode && res.Text == straight.Text &&
 		res.Header.Get("Location") == straight.Header.Get("Location") && res.Header.Get("WWW-Authenticate") == "":
 		return fromApp
 	}
@@ -154,11 +154,11 @@ func TestAnswerMatrix(t *testing.T) {
 func TestAppKnowsItsUserAndGetsTheBody(t *testing.T) {
 	c := newClient(t, overHTTP1, appHost)
 	c.enter(good)
-	if got := c.send("GET", "/whoami", "", fetch...).body; got != authentik.Username {
+	if got := c.send("GET", "/whoami", "", fetch...).Text; got != authentik.Username {
 		t.Errorf("the user is %q", got)
 	}
 	sync := append([]string{"Content-Type: application/actual-sync"}, fetch...)
-	if got := c.send("POST", "/sync/sync", "edits", sync...).body; got != "synced edits" {
+	if got := c.send("POST", "/sync/sync", "edits", sync...).Text; got != "synced edits" {
 		t.Errorf("got %s", got)
 	}
 }

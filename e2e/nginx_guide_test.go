@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/traefik-reauth/reauth/e2e/stand"
+	"github.com/traefik-reauth/reauth/e2e/visitor"
 )
 
 // TestNginxGuide does what README.md of the example says.
@@ -97,7 +98,7 @@ func expectHarm(t *testing.T, s *stand.Stand, guide string) {
 			harm: func(t *testing.T, c *client) bool {
 				mine := get(c, "/api/data")
 				theirs := get(nginxClient(t, s, c.protocol), "/api/data")
-				return mine.StatusCode == http.StatusOK && theirs.StatusCode == http.StatusOK && theirs.body == mine.body
+				return mine.StatusCode == http.StatusOK && theirs.StatusCode == http.StatusOK && theirs.Text == mine.Text
 			}},
 		{line: "proxy_set_header X-Forwarded-Host $host;", instead: "proxy_set_header X-Forwarded-Host $http_host;", harm: func(t *testing.T, c *client) bool {
 			c.expire(s)
@@ -251,7 +252,7 @@ func askActual(t *testing.T) (origins string, left [2]int) {
 		}
 	}()
 	for i, address := range []string{"192.0.2.1", "192.0.2.2"} {
-		res := straight(t, request(t, "GET", actual.URL+"/info", "", "X-Forwarded-For: "+address+", 127.0.0.1"))
+		res := straight(t, visitor.Request(t, "GET", actual.URL+"/info", "", "X-Forwarded-For: "+address+", 127.0.0.1"))
 		if left[i], err = strconv.Atoi(res.Header.Get("Ratelimit-Remaining")); err != nil {
 			t.Fatal(err)
 		}
@@ -259,7 +260,7 @@ func askActual(t *testing.T) (origins string, left [2]int) {
 	var said strings.Builder
 	for _, method := range []string{"GET", "OPTIONS"} {
 		for _, origin := range []string{listedOrigin, unlistedOrigin} {
-			res := straight(t, request(t, method, actual.URL+"/info", "", "Origin: "+origin, "Access-Control-Request-Method: PUT"))
+			res := straight(t, visitor.Request(t, method, actual.URL+"/info", "", "Origin: "+origin, "Access-Control-Request-Method: PUT"))
 			fmt.Fprintln(&said, method, origin, res.StatusCode)
 			for _, name := range slices.Sorted(maps.Keys(res.Header)) {
 				if strings.HasPrefix(name, "Access-Control-") || name == "Vary" {

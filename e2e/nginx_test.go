@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/traefik-reauth/reauth/e2e/stand"
+	"github.com/traefik-reauth/reauth/e2e/visitor"
 )
 
 // startNginx starts nginx, Traefik and the probe as examples/nginx says, until
@@ -137,15 +138,15 @@ func expectLogin(t *testing.T, s *stand.Stand, c *client) {
 		t.Errorf("the login comes back to %s: %s", got, describe(res))
 	}
 	landed := c.logIn("/budget?month=2026-11")
-	if landed.StatusCode != http.StatusOK || landed.Request.URL.String() != c.url("/budget?month=2026-11") || landed.body != "page /budget" {
+	if landed.StatusCode != http.StatusOK || landed.Request.URL.String() != c.url("/budget?month=2026-11") || landed.Text != "page /budget" {
 		t.Errorf("the login ended at %s with %s", landed.Request.URL, describe(landed))
 	}
 }
 
 func expectLoginAtDefaultPort(t *testing.T, _ *stand.Stand, c *client) {
-	req := request(t, "GET", c.url("/"), "", navigation...)
+	req := visitor.Request(t, "GET", c.url("/"), "", navigation...)
 	req.Host = req.URL.Hostname()
-	res := c.do(req, false)
+	res := c.Do(req, false)
 	if got := comesBackTo(t, res); got != "https://"+req.Host+callback || !isLogin(res) {
 		t.Errorf("the login comes back to %s: %s", got, describe(res))
 	}
@@ -169,7 +170,7 @@ func expectRenewal(t *testing.T, s *stand.Stand, c *client) {
 	if res := c.visit("/_reauth", "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: empty"); res.StatusCode != http.StatusNoContent || res.Request.URL.String() != c.url("/_reauth") {
 		t.Fatalf("the renewal ended at %s with %s", res.Request.URL, describe(res))
 	}
-	if res := c.send("POST", "/sync/sync", "edits", fetch...); res.StatusCode != http.StatusOK || res.body != "synced edits" {
+	if res := c.send("POST", "/sync/sync", "edits", fetch...); res.StatusCode != http.StatusOK || res.Text != "synced edits" {
 		t.Errorf("after the renewal: got %s", describe(res))
 	}
 	back := "/a%2Fb/c?month=2026-11&x=%2F#table"
@@ -196,7 +197,7 @@ func expectWorkerScript(t *testing.T, s *stand.Stand, c *client) {
 		if res := c.send("GET", path, "", append([]string{"Accept-Encoding: gzip, br"}, forWorker...)...); !isPrefixed(res, workerScript) {
 			t.Errorf("%s: got %s", path, describe(res))
 		}
-		if res := c.send("GET", path, "", fetch...); res.body != workerScript || res.Header.Get("Cross-Origin-Embedder-Policy") != "require-corp" {
+		if res := c.send("GET", path, "", fetch...); res.Text != workerScript || res.Header.Get("Cross-Origin-Embedder-Policy") != "require-corp" {
 			t.Errorf("%s, for a page: got %s", path, describe(res))
 		}
 	}
@@ -210,7 +211,7 @@ func arrived(t *testing.T, c *client, headers ...string) http.Header {
 	t.Helper()
 	res := c.send("GET", target, "", append(headers, fetch...)...)
 	var header http.Header
-	if err := json.Unmarshal([]byte(res.body), &header); err != nil {
+	if err := json.Unmarshal([]byte(res.Text), &header); err != nil {
 		t.Fatalf("%v: %s", err, describe(res))
 	}
 	return header
@@ -268,14 +269,14 @@ const uploadSize = 40 << 20
 
 func upload(t *testing.T, c *client) response {
 	t.Helper()
-	req := request(t, "POST", c.url("/up"), "", fetch...)
+	req := visitor.Request(t, "POST", c.url("/up"), "", fetch...)
 	req.Body, req.ContentLength = io.NopCloser(io.LimitReader(zeros{}, uploadSize)), uploadSize
-	return c.do(req, false)
+	return c.Do(req, false)
 }
 
 func expectUpload(t *testing.T, _ *stand.Stand, c *client) {
 	c.enter(good)
-	if res := upload(t, c); res.StatusCode != http.StatusOK || res.body != "41943040" {
+	if res := upload(t, c); res.StatusCode != http.StatusOK || res.Text != "41943040" {
 		t.Errorf("got %s", describe(res))
 	}
 }
@@ -304,9 +305,9 @@ func expectOnlyNginxTrusted(t *testing.T, s *stand.Stand) {
 			d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
 			return d.DialContext(ctx, network, address)
 		}
-		req := request(t, "GET", "http://"+s.Behind()+"/", "", append([]string{"X-Forwarded-Proto: https"}, navigation...)...)
+		req := visitor.Request(t, "GET", "http://"+s.Behind()+"/", "", append([]string{"X-Forwarded-Proto: https"}, navigation...)...)
 		req.Host = public.Host
-		return c.do(req, false)
+		return c.Do(req, false)
 	}
 	if res := ask("127.0.0.1"); !isLogin(res) {
 		t.Errorf("from nginx's address: got %s", describe(res))

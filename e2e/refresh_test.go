@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/traefik-reauth/reauth/e2e/authentik"
+	"github.com/traefik-reauth/reauth/e2e/visitor"
 )
 
 // refreshURL returns the refresh path that leads back to rd.
@@ -36,7 +37,7 @@ func TestRefreshVisitWithGoodSession(t *testing.T) {
 			"/a%2Fb/%2e%2e/_reauth":                 "/",
 		} {
 			res := c.send("GET", refreshURL(rd), "", navigation...)
-			if res.StatusCode != http.StatusSeeOther || res.Header.Get("Location") != want || res.body != "" ||
+			if res.StatusCode != http.StatusSeeOther || res.Header.Get("Location") != want || res.Text != "" ||
 				res.Header.Get("Cache-Control") != "no-store" || len(res.Cookies()) != 0 {
 				t.Errorf("rd %q: got %s", rd, describe(res))
 			}
@@ -74,12 +75,12 @@ func TestRefreshPageIsShownWithoutAskingTheAuthServer(t *testing.T) {
 				c.enter(tt.state)
 				asked := p.asked(tt.host)
 				res := c.send("GET", tt.path, "", tt.headers...)
-				if res.StatusCode != http.StatusOK || !strings.Contains(res.body, "<h1>Your session has expired</h1>") ||
+				if res.StatusCode != http.StatusOK || !strings.Contains(res.Text, "<h1>Your session has expired</h1>") ||
 					res.Header.Get("Content-Type") != "text/html; charset=utf-8" || res.Header.Get("Cache-Control") != "no-store" || len(res.Cookies()) != 0 {
 					t.Errorf("got %s", describe(res))
 				}
 				allowed := "default-src 'none'; "
-				for _, source := range inline.FindAllStringSubmatch(res.body, -1) {
+				for _, source := range inline.FindAllStringSubmatch(res.Text, -1) {
 					sum := sha256.Sum256([]byte(source[2]))
 					allowed += source[1] + "-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; "
 				}
@@ -89,7 +90,7 @@ func TestRefreshPageIsShownWithoutAskingTheAuthServer(t *testing.T) {
 				head := c.send("HEAD", tt.path, "", tt.headers...)
 				head.Header.Del("Date")
 				res.Header.Del("Date")
-				if head.StatusCode != res.StatusCode || head.body != "" || head.ContentLength != int64(len(res.body)) || !reflect.DeepEqual(head.Header, res.Header) {
+				if head.StatusCode != res.StatusCode || head.Text != "" || head.ContentLength != int64(len(res.Text)) || !reflect.DeepEqual(head.Header, res.Header) {
 					t.Errorf("HEAD: got %s", describe(head))
 				}
 				if asked := p.asked(tt.host) - asked; asked != 0 {
@@ -114,7 +115,7 @@ func TestRefreshFetchWithGoodSession(t *testing.T) {
 		for _, path := range []string{"/_reauth", refreshURL("/budget")} {
 			for _, headers := range [][]string{fetch, {"Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: empty"}, {"Accept: */*"}} {
 				res := c.send("GET", path, "", headers...)
-				if res.StatusCode != http.StatusNoContent || res.body != "" || res.Header.Get("Cache-Control") != "no-store" ||
+				if res.StatusCode != http.StatusNoContent || res.Text != "" || res.Header.Get("Cache-Control") != "no-store" ||
 					len(res.Cookies()) != 0 || res.Header.Get("Content-Type") != "" {
 					t.Errorf("%s with %s: got %s", path, headers, describe(res))
 				}
@@ -180,15 +181,15 @@ func TestRefreshWithoutSSOSessionTakesOneLogin(t *testing.T) {
 // not renewed, and the next call says so.
 func TestRefreshWithExplicitConsent(t *testing.T) {
 	c := newClient(t, overHTTP1, consentHost)
-	c.submit(c.logIn("/"))
+	c.Submit(c.logIn("/"))
 	c.expire(shared)
-	if res := c.visit("/_reauth", fetch...); !strings.Contains(res.body, "Continue to the app?") {
+	if res := c.visit("/_reauth", fetch...); !strings.Contains(res.Text, "Continue to the app?") {
 		t.Errorf("a fetch ended with %s", describe(res))
 	}
 	if res := c.send("GET", "/api/data", "", fetch...); !isChallenge(res) {
 		t.Errorf("after it: %s", describe(res))
 	}
-	if res := c.submit(c.visit(refreshURL("/budget"), navigation...)); res.body != "page /budget" {
+	if res := c.Submit(c.visit(refreshURL("/budget"), navigation...)); res.Text != "page /budget" {
 		t.Errorf("a visit ended with %s", describe(res))
 	}
 }
@@ -200,9 +201,9 @@ func TestCallbackOnAnAppsPathPasses(t *testing.T) {
 	c.enter(good)
 	c.expire(shared)
 	authorize := c.send("GET", "/_reauth", "", fetch...).Header.Get("Location")
-	granted := c.do(request(t, "GET", authorize, ""), false)
+	granted := c.Do(visitor.Request(t, "GET", authorize, ""), false)
 	callback := strings.Replace(granted.Header.Get("Location"), "/outpost.goauthentik.io/callback", "/budget", 1)
-	res := c.do(request(t, "GET", callback, "", fetch...), false)
+	res := c.Do(visitor.Request(t, "GET", callback, "", fetch...), false)
 	if res.StatusCode != http.StatusFound || res.Header.Get("Location") != c.url("/_reauth") || len(res.Cookies()) != 1 {
 		t.Errorf("got %s", describe(res))
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/traefik-reauth/reauth/e2e/stand"
+	"github.com/traefik-reauth/reauth/e2e/visitor"
 )
 
 // streamHosts are the ways a response may take: without anything, through
@@ -53,7 +54,7 @@ func expectStreamed(t *testing.T, c *client, path string, headAlone bool) {
 	stream := app.stream(t.Name())
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	req := request(t, "GET", c.url(path), "", fetch...).WithContext(ctx)
+	req := visitor.Request(t, "GET", c.url(path), "", fetch...).WithContext(ctx)
 	req.URL.RawQuery = "id=" + t.Name()
 	if !headAlone {
 		go func() {
@@ -63,7 +64,7 @@ func expectStreamed(t *testing.T, c *client, path string, headAlone bool) {
 			}
 		}()
 	}
-	res, err := c.open(req, false)
+	res, err := c.Open(req, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +103,7 @@ func TestWebSocketEcho(t *testing.T) {
 // expectEcho sends messages to the probe's WebSocket and reads them back.
 func expectEcho(t *testing.T, c *client) {
 	t.Helper()
-	dialer := websocket.Dialer{NetDialContext: stand.Dial, TLSClientConfig: c.transport.TLSClientConfig.Clone(), Jar: c.jar, HandshakeTimeout: 20 * time.Second}
+	dialer := websocket.Dialer{NetDialContext: stand.Dial, TLSClientConfig: c.transport.TLSClientConfig.Clone(), Jar: c.Jar, HandshakeTimeout: 20 * time.Second}
 	header := http.Header{"Sec-Fetch-Mode": {"websocket"}, "Origin": {c.url("")}}
 	conn, _, err := dialer.DialContext(t.Context(), strings.Replace(c.url("/ws"), "http", "ws", 1), header)
 	if err != nil {
@@ -128,14 +129,14 @@ func TestEarlyHintsAndTrailersPass(t *testing.T) {
 		for _, host := range streamHosts {
 			c := streamClient(t, p, host)
 			var hints []string
-			req := request(t, "GET", c.url("/hints"), "", append([]string{"Origin: " + listedOrigin}, fetch...)...)
+			req := visitor.Request(t, "GET", c.url("/hints"), "", append([]string{"Origin: " + listedOrigin}, fetch...)...)
 			req = req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
 				Got1xxResponse: func(code int, header textproto.MIMEHeader) error {
 					hints = append(hints, fmt.Sprint(code, " ", header.Get("Link"), header.Get("Access-Control-Allow-Origin"), header.Get("Vary")))
 					return nil
 				},
 			}))
-			if res := c.do(req, false); res.body != "hinted" || strings.Join(hints, "|") != "103 </a.css>; rel=preload; as=style" {
+			if res := c.Do(req, false); res.Text != "hinted" || strings.Join(hints, "|") != "103 </a.css>; rel=preload; as=style" {
 				t.Errorf("%s: hints %q, then %s", host, hints, describe(res))
 			}
 			if res := c.send("GET", "/trailers", "", fetch...); res.Trailer.Get("X-Announced") != "1" || res.Trailer.Get("X-Unannounced") != "2" {
@@ -166,7 +167,7 @@ func TestLargeBodiesAreNotBuffered(t *testing.T) {
 
 func transfer(t *testing.T, c *client, size int64) {
 	t.Helper()
-	res, err := c.open(request(t, "GET", c.url("/down?size="+strconv.FormatInt(size, 10)), "", fetch...), false)
+	res, err := c.Open(visitor.Request(t, "GET", c.url("/down?size="+strconv.FormatInt(size, 10)), "", fetch...), false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,9 +175,9 @@ func transfer(t *testing.T, c *client, size int64) {
 	if n, err := io.Copy(io.Discard, res.Body); n != size || err != nil {
 		t.Fatalf("read %d of %d bytes: %v", n, size, err)
 	}
-	req := request(t, "POST", c.url("/up"), "", append([]string{"Content-Type: application/octet-stream"}, fetch...)...)
+	req := visitor.Request(t, "POST", c.url("/up"), "", append([]string{"Content-Type: application/octet-stream"}, fetch...)...)
 	req.Body, req.ContentLength = io.NopCloser(io.LimitReader(zeros{}, size)), size
-	if res := c.do(req, false); res.body != strconv.FormatInt(size, 10) {
+	if res := c.Do(req, false); res.Text != strconv.FormatInt(size, 10) {
 		t.Fatalf("of %d bytes sent: %s", size, describe(res))
 	}
 }

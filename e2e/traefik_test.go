@@ -258,7 +258,7 @@ func TestReloadUnderLoad(t *testing.T) {
 }
 
 func expectOK(c *client, req *http.Request) error {
-	res, err := c.open(req, false)
+	res, err := c.Open(req, false)
 	if err != nil {
 		return err
 	}

@@ -35,7 +35,7 @@ var pluginsScript = sync.OnceValue(func() string {
 // isPrefixed reports whether res is the app's script, script, behind the refresh
 // script.
 func isPrefixed(res response, script string) bool {
-	return res.StatusCode == http.StatusOK && res.body == scriptOf(false)+script &&
+	return res.StatusCode == http.StatusOK && res.Text == scriptOf(false)+script &&
 		res.Header.Get("Cache-Control") == "private, no-cache" && res.Header["Content-Encoding"] == nil &&
 		res.Header["Etag"] == nil && res.Header["Last-Modified"] == nil && res.Header["Accept-Ranges"] == nil &&
 		res.Header["Cross-Origin-Embedder-Policy"] == nil
@@ -44,7 +44,7 @@ func isPrefixed(res response, script string) bool {
 // isRecovery reports whether res is the recovery script, with what the plugin
 // says about it and nothing else.
 func isRecovery(res response) bool {
-	return res.StatusCode == http.StatusOK && res.body == scriptOf(true) && res.ContentLength == int64(len(res.body)) &&
+	return res.StatusCode == http.StatusOK && res.Text == scriptOf(true) && res.ContentLength == int64(len(res.Text)) &&
 		res.Header.Get("Cache-Control") == "no-store" && res.Header.Get("Content-Type") == "text/javascript; charset=utf-8" &&
 		res.Header.Get("Service-Worker-Allowed") == "/" && res.Header.Get("X-Content-Type-Options") == "nosniff" &&
 		len(res.Cookies()) == 0 && res.Header["Location"] == nil && res.Header["Cross-Origin-Embedder-Policy"] == nil
@@ -71,7 +71,7 @@ func TestWorkerScriptComesBehindTheRefreshScript(t *testing.T) {
 					headers = append([]string{"Accept-Encoding: " + tt.acceptEncoding}, headers...)
 				}
 				res := c.send("GET", tt.path, "", headers...)
-				length := int64(len(res.body))
+				length := int64(len(res.Text))
 				if tt.chunked {
 					length = -1
 				}
@@ -159,7 +159,7 @@ func expectSame(t *testing.T, got, want response) {
 	t.Helper()
 	got.Header.Del("Date")
 	want.Header.Del("Date")
-	if got.StatusCode != want.StatusCode || got.body != want.body || !reflect.DeepEqual(got.Header, want.Header) {
+	if got.StatusCode != want.StatusCode || got.Text != want.Text || !reflect.DeepEqual(got.Header, want.Header) {
 		t.Errorf("want %s\ngot %s", describe(want), describe(got))
 	}
 }
@@ -207,7 +207,7 @@ func unzip(t *testing.T, res response) string {
 	if res.Header.Get("Content-Encoding") != "gzip" {
 		t.Fatalf("not compressed: %s", describe(res))
 	}
-	reader, err := gzip.NewReader(strings.NewReader(res.body))
+	reader, err := gzip.NewReader(strings.NewReader(res.Text))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/traefik-reauth/reauth/e2e/authentik"
 	"github.com/traefik-reauth/reauth/e2e/stand"
+	"github.com/traefik-reauth/reauth/e2e/visitor"
 )
 
 // version is what the tracked files are served as. Any will do.
@@ -164,14 +165,14 @@ func TestTraefikRunsWhatTheCatalogServes(t *testing.T) {
 	// Of the manifest's login URLs this is the one on the app's own host.
 	_, host, _ := strings.Cut(s.URL("app"), "://")
 	s.Authentik.SetBehaviour(host, authentik.Behaviour{StartRedirect: true})
-	refused := get(t, s.URL("app")+"/", "Sec-Fetch-Mode", "cors")
+	v := visitor.New(t, &http.Transport{DialContext: stand.Dial, DisableKeepAlives: true})
+	refused := v.Send("GET", s.URL("app")+"/", "", "Sec-Fetch-Mode: cors")
 	if refused.StatusCode != http.StatusUnauthorized || refused.Header.Get("WWW-Authenticate") != `Reauth realm="reauth@file", uri="/_reauth"` {
 		t.Errorf("without a session: %s %v", refused.Status, refused.Header)
 	}
-	script := get(t, s.URL("open")+"/sw.js", "Service-Worker", "script")
-	body, err := io.ReadAll(script.Body)
-	if err != nil || !strings.HasSuffix(string(body), "// the app's") || len(body) < 1000 {
-		t.Errorf("the worker's script is %v, %q", err, body)
+	script := v.Send("GET", s.URL("open")+"/sw.js", "", "Service-Worker: script")
+	if !strings.HasSuffix(script.Text, "// the app's") || len(script.Text) < 1000 {
+		t.Errorf("the worker's script is %q", script.Text)
 	}
 	// The options are the manifest's, and Traefik's log says so.
 	options := fmt.Sprintf(`"accessControlMaxAge":%v}`, readManifest(t).TestData["accessControlMaxAge"])
@@ -209,22 +210,4 @@ func expectInstalled(t *testing.T, dir string) {
 	if !slices.Equal(installed, checked.Valid) {
 		t.Errorf("installed are %q\nwant %q", installed, checked.Valid)
 	}
-}
-
-// get sends a request with one header and follows no redirect.
-func get(t *testing.T, url, name, value string) *http.Response {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set(name, value)
-	client := http.Client{Transport: &http.Transport{DialContext: stand.Dial, DisableKeepAlives: true}, Timeout: 10 * time.Second}
-	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	res, err := client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = res.Body.Close() })
-	return res
 }

@@ -3,7 +3,6 @@ package docs
 import (
 	"io"
 	"net/http"
-	"net/http/cookiejar"
 	"net/url"
 	"os"
 	"os/exec"
@@ -13,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/traefik-reauth/reauth/e2e/authentik"
 	"github.com/traefik-reauth/reauth/e2e/stand"
+	"github.com/traefik-reauth/reauth/e2e/visitor"
 )
 
 // The hosts of the stand: one where all is well, and one for each thing that
@@ -222,29 +221,9 @@ func (sh *shell) translate(on trial, text string) string {
 // logIn returns the session of somebody who logs in at a host, as a cookie.
 func (sh *shell) logIn(t *testing.T, host string) string {
 	t.Helper()
-	jar, err := cookiejar.New(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := &http.Client{Jar: jar, Timeout: 20 * time.Second,
-		Transport: &http.Transport{DialContext: stand.Dial, TLSClientConfig: sh.s.TLS(), DisableKeepAlives: true}}
-	visit := func(method, target string, form url.Values) *http.Response {
-		req, err := http.NewRequestWithContext(t.Context(), method, target, strings.NewReader(form.Encode()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header.Set("Sec-Fetch-Mode", "navigate")
-		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		res, err := client.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = res.Body.Close()
-		return res
-	}
-	asked := visit(http.MethodGet, sh.s.SecureURL(host)+"/", nil)
-	landed := visit(http.MethodPost, asked.Request.URL.String(), url.Values{"username": {authentik.Username}, "password": {authentik.Password}})
-	cookies := jar.Cookies(landed.Request.URL)
+	v := visitor.New(t, &http.Transport{DialContext: stand.Dial, TLSClientConfig: sh.s.TLS(), DisableKeepAlives: true})
+	landed := v.LogIn(sh.s.SecureURL(host) + "/")
+	cookies := v.Jar.Cookies(landed.Request.URL)
 	if landed.StatusCode != http.StatusOK || len(cookies) != 1 {
 		t.Fatalf("the login led to %s %s with %v", landed.Status, landed.Request.URL, cookies)
 	}

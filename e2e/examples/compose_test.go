@@ -263,7 +263,7 @@ func TestCompose(t *testing.T) {
 	t.Run("origins", func(t *testing.T) {
 		b := newBrowser(t, at.web, at.websecure) // a preflight carries no cookie
 		preflight := []string{"Origin: " + listed, "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: x-actual-token"}
-		if res := b.ask("OPTIONS", budgetURL+"/sync/sync", preflight...); res.Header.Get("Access-Control-Allow-Origin") != "" {
+		if res := b.Send("OPTIONS", budgetURL+"/sync/sync", "", preflight...); res.Header.Get("Access-Control-Allow-Origin") != "" {
 			t.Errorf("nobody asked for CORS: %v", res.Header)
 		}
 		uncommented, err := loadCompose(t.Context(), uncomment(t, "accessControl", 3), filledEnv(t))
@@ -274,7 +274,7 @@ func TestCompose(t *testing.T) {
 		maps.DeleteFunc(added, func(name, _ string) bool { return !strings.Contains(name, ".accessControl") })
 		docker.start(t, "actual-server", added)
 		err = traefik.Await(t.Context(), func() error {
-			res := b.ask("OPTIONS", budgetURL+"/sync/sync", preflight...)
+			res := b.Send("OPTIONS", budgetURL+"/sync/sync", "", preflight...)
 			return describeUnless(res.StatusCode == 204 && res.Header.Get("Access-Control-Allow-Origin") == listed &&
 				res.Header.Get("Access-Control-Allow-Credentials") == "true" && res.Header.Get("Access-Control-Allow-Headers") != "", res)
 		})

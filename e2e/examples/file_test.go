@@ -102,7 +102,7 @@ func TestFile(t *testing.T) {
 				t.Fatal(err)
 			}
 			promises{authentik: idp, login: authorizeURL, page: page, script: script}.check(t, b)
-			if res := b.ask("GET", budgetURL+"/", append(navigation, "X-Authentik-Username: admin")...); res.Header.Get("X-User") != "demo" {
+			if res := b.Send("GET", budgetURL+"/", "", append(navigation, "X-Authentik-Username: admin")...); res.Header.Get("X-User") != "demo" {
 				t.Errorf("the app takes the user for %q", res.Header.Get("X-User"))
 			}
 			var raw map[string]map[string]any
@@ -183,7 +183,7 @@ func TestAuthSigninURL(t *testing.T) {
 		}
 	}
 	for _, path := range []string{"/outpost.goauthentik.io/start", "/"} {
-		res := b.ask("GET", budgetURL+"/", append(fetch, "X-Original-URI: "+path, "X-Original-URL: "+budgetURL+path)...)
+		res := b.Send("GET", budgetURL+"/", "", append(fetch, "X-Original-URI: "+path, "X-Original-URL: "+budgetURL+path)...)
 		if !isChallenge(res) {
 			t.Errorf("a client that says it asks for %s gets %s", path, res.Status)
 		}

@@ -134,7 +134,7 @@ func startTraefik(t *testing.T, args func(setup) []string) (*stand.Traefik, *bro
 // isChallenge reports whether res is the plugin's 401.
 func isChallenge(res response) bool {
 	return res.StatusCode == http.StatusUnauthorized && strings.HasPrefix(res.Header.Get("WWW-Authenticate"), "Reauth ") &&
-		strings.Contains(res.body, `"refresh":"/_reauth"`) && len(res.Cookies()) == 0 && res.location() == ""
+		strings.Contains(res.Text, `"refresh":"/_reauth"`) && len(res.Cookies()) == 0 && res.Header.Get("Location") == ""
 }
 
 // promises checks what an installation has to do for the app at budgetURL.
@@ -153,45 +153,45 @@ func (p promises) check(t *testing.T, b *browser) {
 	expect := func(what string, ok bool, res response) {
 		t.Helper()
 		if !ok {
-			t.Errorf("%s: got %s %v\n%.200s", what, res.Status, res.Header, res.body)
+			t.Errorf("%s: got %s %v\n%.200s", what, res.Status, res.Header, res.Text)
 		}
 	}
 
-	res := b.ask("GET", "http://"+budgetHost+"/budget", navigation...)
-	expect("plain http is for nothing", res.location() == budgetURL+":"+b.websecure+"/budget", res)
-	res = b.ask("GET", budgetURL+"/budget", navigation...)
-	expect("a visit without a session goes to the login", res.StatusCode == http.StatusFound && strings.HasPrefix(res.location(), p.login), res)
-	res = b.ask("POST", budgetURL+"/sync/sync", fetch...)
+	res := b.Send("GET", "http://"+budgetHost+"/budget", "", navigation...)
+	expect("plain http is for nothing", res.Header.Get("Location") == budgetURL+":"+b.websecure+"/budget", res)
+	res = b.Send("GET", budgetURL+"/budget", "", navigation...)
+	expect("a visit without a session goes to the login", res.StatusCode == http.StatusFound && strings.HasPrefix(res.Header.Get("Location"), p.login), res)
+	res = b.Send("POST", budgetURL+"/sync/sync", "", fetch...)
 	expect("a call without a session is challenged", isChallenge(res), res)
-	res = b.ask("GET", budgetURL+"/outpost.goauthentik.io/ping", fetch...)
+	res = b.Send("GET", budgetURL+"/outpost.goauthentik.io/ping", "", fetch...)
 	expect("the outpost's paths lead to the outpost", res.StatusCode == http.StatusNoContent, res)
-	res = b.ask("GET", authURL+"/if/flow/default-authentication-flow/", fetch...)
-	expect("the auth server has its host", res.StatusCode == http.StatusOK && strings.Contains(res.body, "authentik stand-in"), res)
+	res = b.Send("GET", authURL+"/if/flow/default-authentication-flow/", "", fetch...)
+	expect("the auth server has its host", res.StatusCode == http.StatusOK && strings.Contains(res.Text, "authentik stand-in"), res)
 
 	landing := p.landing
 	if landing == "" {
 		landing = budgetURL + "/budget?month=1"
 	}
-	res = b.logIn(budgetURL + "/budget?month=1")
-	expect("a login comes back", res.StatusCode == http.StatusOK && res.Request.URL.String() == landing && strings.Contains(res.body, p.page), res)
-	res = b.ask("GET", budgetURL+"/", navigation...)
-	expect("a good session reaches the app", res.StatusCode == http.StatusOK && strings.Contains(res.body, p.page), res)
-	res = b.ask("GET", budgetURL+"/sw.js", forWorker...)
-	expect("the refresh script goes in front of the app's", res.StatusCode == http.StatusOK && strings.Contains(res.body, `("/_reauth",["/outpost.goauthentik.io"],false);`) &&
-		strings.Contains(res.body, p.script), res)
+	res = b.LogIn(budgetURL + "/budget?month=1")
+	expect("a login comes back", res.StatusCode == http.StatusOK && res.Request.URL.String() == landing && strings.Contains(res.Text, p.page), res)
+	res = b.Send("GET", budgetURL+"/", "", navigation...)
+	expect("a good session reaches the app", res.StatusCode == http.StatusOK && strings.Contains(res.Text, p.page), res)
+	res = b.Send("GET", budgetURL+"/sw.js", "", forWorker...)
+	expect("the refresh script goes in front of the app's", res.StatusCode == http.StatusOK && strings.Contains(res.Text, `("/_reauth",["/outpost.goauthentik.io"],false);`) &&
+		strings.Contains(res.Text, p.script), res)
 
 	p.authentik.ExpireSessions()
-	res = b.ask("POST", budgetURL+"/sync/sync", fetch...)
+	res = b.Send("POST", budgetURL+"/sync/sync", "", fetch...)
 	expect("a call with an expired session is challenged", isChallenge(res), res)
-	res = b.ask("POST", budgetURL+"/sync/sync", append(fetch, "X-Forwarded-Uri: /?X-authentik-auth-callback=true")...)
+	res = b.Send("POST", budgetURL+"/sync/sync", "", append(fetch, "X-Forwarded-Uri: /?X-authentik-auth-callback=true")...)
 	expect("nobody is believed what they say they ask for", isChallenge(res), res)
-	res = b.ask("GET", budgetURL+"/sw.js", forWorker...)
-	expect("the recovery script comes in place of the app's", res.StatusCode == http.StatusOK && strings.Contains(res.body, `("/_reauth",["/outpost.goauthentik.io"],true);`) &&
-		!strings.Contains(res.body, p.script), res)
+	res = b.Send("GET", budgetURL+"/sw.js", "", forWorker...)
+	expect("the recovery script comes in place of the app's", res.StatusCode == http.StatusOK && strings.Contains(res.Text, `("/_reauth",["/outpost.goauthentik.io"],true);`) &&
+		!strings.Contains(res.Text, p.script), res)
 	logins := p.authentik.Logins()
-	res = b.follow(budgetURL+"/_reauth", fetch...)
+	res = b.Visit(budgetURL+"/_reauth", fetch...)
 	expect("the refresh path renews the session without a login", res.StatusCode < 300 && p.authentik.Logins() == logins, res)
-	res = b.ask("GET", budgetURL+"/", fetch...)
+	res = b.Send("GET", budgetURL+"/", "", fetch...)
 	expect("the same call succeeds then", res.StatusCode == http.StatusOK, res)
 
 	if err := p.authentik.Expire("both"); err != nil {
@@ -200,6 +200,6 @@ func (p promises) check(t *testing.T, b *browser) {
 	if p.landing == "" {
 		landing = budgetURL + "/budget#now"
 	}
-	res = b.logIn(budgetURL + "/_reauth?rd=%2Fbudget%23now")
-	expect("a trip through the login comes back", res.StatusCode == http.StatusOK && res.Request.URL.String() == landing && strings.Contains(res.body, p.page), res)
+	res = b.LogIn(budgetURL + "/_reauth?rd=%2Fbudget%23now")
+	expect("a trip through the login comes back", res.StatusCode == http.StatusOK && res.Request.URL.String() == landing && strings.Contains(res.Text, p.page), res)
 }

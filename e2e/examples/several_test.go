@@ -23,7 +23,7 @@ func startSeveral(t *testing.T, providers ...authentik.App) (*authentik.Server, 
 	if err := traefik.AwaitRouters(t.Context(), "authentik@file", "budget@file", "outpost@file", "recipes@file"); err != nil {
 		t.Fatal(err)
 	}
-	if res := b.ask("GET", recipesURL+"/outpost.goauthentik.io/ping", fetch...); res.StatusCode != http.StatusNoContent {
+	if res := b.Send("GET", recipesURL+"/outpost.goauthentik.io/ping", "", fetch...); res.StatusCode != http.StatusNoContent {
 		t.Errorf("the outpost's paths lead to %s", res.Status)
 	}
 	return idp, b
@@ -31,26 +31,26 @@ func startSeveral(t *testing.T, providers ...authentik.App) (*authentik.Server, 
 
 // statuses asks both apps as a script does.
 func statuses(b *browser) (budget, recipes int) {
-	b.t.Helper()
-	return b.ask("GET", budgetURL+"/", fetch...).StatusCode, b.ask("GET", recipesURL+"/", fetch...).StatusCode
+	b.T.Helper()
+	return b.Send("GET", budgetURL+"/", "", fetch...).StatusCode, b.Send("GET", recipesURL+"/", "", fetch...).StatusCode
 }
 
 // expectStatuses checks what statuses says.
 func expectStatuses(b *browser, when string, budget, recipes int) {
-	b.t.Helper()
+	b.T.Helper()
 	if gotBudget, gotRecipes := statuses(b); gotBudget != budget || gotRecipes != recipes {
-		b.t.Errorf("%s: budget %d, recipes %d", when, gotBudget, gotRecipes)
+		b.T.Errorf("%s: budget %d, recipes %d", when, gotBudget, gotRecipes)
 	}
 }
 
 // renew asks for the refresh path as the refresh script does, and checks that
 // nobody had to log in.
 func renew(b *browser, idp *authentik.Server, app string) {
-	b.t.Helper()
+	b.T.Helper()
 	logins := idp.Logins()
-	res := b.follow(app+"/_reauth", fetch...)
+	res := b.Visit(app+"/_reauth", fetch...)
 	if res.StatusCode != http.StatusNoContent || res.Request.URL.String() != app+"/_reauth" || idp.Logins() != logins {
-		b.t.Errorf("the renewal ended at %s with %s", res.Request.URL, res.Status)
+		b.T.Errorf("the renewal ended at %s with %s", res.Request.URL, res.Status)
 	}
 }
 
@@ -64,7 +64,7 @@ func TestSingleApplicationsExpireByThemselves(t *testing.T) {
 	expectStatuses(b, "logged in to one app", http.StatusOK, http.StatusUnauthorized)
 	renew(b, idp, recipesURL)
 	expectStatuses(b, "logged in to both", http.StatusOK, http.StatusOK)
-	if !idp.ExpireSession(b.cookie(recipesURL, recipes.CookieName())) {
+	if !idp.ExpireSession(b.Cookie(recipesURL, recipes.CookieName())) {
 		t.Fatal("there was no session to expire")
 	}
 	expectStatuses(b, "one has expired", http.StatusOK, http.StatusUnauthorized)
@@ -82,21 +82,21 @@ func TestDomainLevelExpiresForAll(t *testing.T) {
 	idp.ExpireSessions()
 	expectStatuses(b, "the session has expired", http.StatusUnauthorized, http.StatusUnauthorized)
 	for _, res := range []response{
-		b.ask("GET", budgetURL+"/", navigation...),
-		b.ask("GET", recipesURL+"/_reauth", fetch...),
+		b.Send("GET", budgetURL+"/", "", navigation...),
+		b.Send("GET", recipesURL+"/_reauth", "", fetch...),
 	} {
-		u, err := url.Parse(res.location())
+		u, err := url.Parse(res.Header.Get("Location"))
 		if err != nil || !strings.HasPrefix(u.Query().Get("redirect_uri"), authURL+"/outpost.goauthentik.io/callback?") {
 			t.Errorf("%s is sent to %s", res.Request.URL, u)
 		}
 	}
 	// As older versions redirect.
 	before := idp.SetBehaviour(budgetHost, authentik.Behaviour{StartRedirect: true})
-	if res := b.ask("GET", budgetURL+"/", navigation...); !strings.HasPrefix(res.location(), authURL+"/outpost.goauthentik.io/start?rd=https%3A%2F%2Fbudget.") {
-		t.Errorf("%s is sent to %s", res.Request.URL, res.location())
+	if res := b.Send("GET", budgetURL+"/", "", navigation...); !strings.HasPrefix(res.Header.Get("Location"), authURL+"/outpost.goauthentik.io/start?rd=https%3A%2F%2Fbudget.") {
+		t.Errorf("%s is sent to %s", res.Request.URL, res.Header.Get("Location"))
 	}
-	if res := b.ask("GET", budgetURL+"/", fetch...); !isChallenge(res) {
-		t.Errorf("got %s to %s", res.Status, res.location())
+	if res := b.Send("GET", budgetURL+"/", "", fetch...); !isChallenge(res) {
+		t.Errorf("got %s to %s", res.Status, res.Header.Get("Location"))
 	}
 	idp.SetBehaviour(budgetHost, before)
 

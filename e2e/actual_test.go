@@ -75,11 +75,11 @@ func TestActualBudgetExpiresAndComesBack(t *testing.T) {
 	}
 
 	c.expire(s)
-	if res := listFiles(token); !isChallenge(res) {
+	if res := listFiles(token); !res.IsChallenge() {
 		t.Errorf("list files, expired: %s", describe(res))
 	}
 	sync := []string{"Content-Type: application/actual-sync", "X-ACTUAL-TOKEN: " + token}
-	if res := c.send("POST", "/sync/sync", "edits", append(sync, fetch...)...); !isChallenge(res) {
+	if res := c.send("POST", "/sync/sync", "edits", append(sync, fetch...)...); !res.IsChallenge() {
 		t.Errorf("sync, expired: %s", describe(res))
 	}
 	if res := c.send("GET", "/sw.js", "", forWorker...); !isRecovery(res) {
@@ -95,7 +95,7 @@ func TestActualBudgetExpiresAndComesBack(t *testing.T) {
 
 	c.expire(s)
 	s.Authentik.ExpireSSO()
-	if res := listFiles(token); !isChallenge(res) {
+	if res := listFiles(token); !res.IsChallenge() {
 		t.Errorf("list files, both expired: %s", describe(res))
 	}
 	if res := c.logIn(refreshURL("/accounts")); res.StatusCode != http.StatusOK || res.Request.URL.String() != c.url("/accounts") {
@@ -105,7 +105,7 @@ func TestActualBudgetExpiresAndComesBack(t *testing.T) {
 		t.Errorf("list files after the login: %s", describe(res))
 	}
 	// Actual's own refusal stays its own.
-	if res := listFiles("wrong"); res.StatusCode != http.StatusUnauthorized || isChallenge(res) || !strings.Contains(res.Text, "token-not-found") {
+	if res := listFiles("wrong"); res.StatusCode != http.StatusUnauthorized || res.IsChallenge() || !strings.Contains(res.Text, "token-not-found") {
 		t.Errorf("list files with a wrong token: %s", describe(res))
 	}
 }

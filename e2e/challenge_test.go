@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/traefik-reauth/reauth/e2e/stand"
+	"github.com/traefik-reauth/reauth/e2e/visitor"
 )
 
 var dateLine = regexp.MustCompile(`(?m)^Date: .*\r\n`)
@@ -50,18 +51,18 @@ func raw(t *testing.T, p protocol, host, text string) string {
 func TestChallengeByteForByte(t *testing.T) {
 	const behind = "HTTP/1.1 401 Unauthorized\r\n"
 	const end = "Www-Authenticate: Reauth realm=\"%s@file\", uri=\"/_reauth\"\r\nConnection: close\r\n\r\n%s"
-	length := fmt.Sprintf("Content-Length: %d\r\n", len(challengeJSON))
+	length := fmt.Sprintf("Content-Length: %d\r\n", len(visitor.Challenge))
 	own := "Cache-Control: no-store\r\n" + length + "Content-Type: application/json\r\n"
 	allowed := "Access-Control-Allow-Credentials: true\r\nAccess-Control-Allow-Origin: " + listedOrigin + "\r\n" +
 		"Access-Control-Expose-Headers: X-Request-Id, WWW-Authenticate\r\n"
 	tests := []struct {
 		name, host, request, origin, want string
 	}{
-		{"GET", appHost, "GET /api/data", "", behind + own + fmt.Sprintf(end, "reauth", challengeJSON)},
+		{"GET", appHost, "GET /api/data", "", behind + own + fmt.Sprintf(end, "reauth", visitor.Challenge)},
 		{"HEAD", appHost, "HEAD /api/data", "", behind + own + fmt.Sprintf(end, "reauth", "")},
-		{"no origin", corsHost, "GET /api/data", "", behind + own + "Vary: Origin\r\n" + fmt.Sprintf(end, "reauth-cors", challengeJSON)},
-		{"other origin", corsHost, "GET /api/data", "Origin: " + unlistedOrigin + "\r\n", behind + own + "Vary: Origin\r\n" + fmt.Sprintf(end, "reauth-cors", challengeJSON)},
-		{"listed origin", corsHost, "GET /api/data", "Origin: " + listedOrigin + "\r\n", behind + allowed + own + "Vary: Origin\r\n" + fmt.Sprintf(end, "reauth-cors", challengeJSON)},
+		{"no origin", corsHost, "GET /api/data", "", behind + own + "Vary: Origin\r\n" + fmt.Sprintf(end, "reauth-cors", visitor.Challenge)},
+		{"other origin", corsHost, "GET /api/data", "Origin: " + unlistedOrigin + "\r\n", behind + own + "Vary: Origin\r\n" + fmt.Sprintf(end, "reauth-cors", visitor.Challenge)},
+		{"listed origin", corsHost, "GET /api/data", "Origin: " + listedOrigin + "\r\n", behind + allowed + own + "Vary: Origin\r\n" + fmt.Sprintf(end, "reauth-cors", visitor.Challenge)},
 	}
 	for _, p := range []protocol{overHTTP1, overTLS1} {
 		for _, tt := range tests {

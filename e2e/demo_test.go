@@ -67,7 +67,7 @@ func TestDemoServesActualAndStopsCleanly(t *testing.T) {
 	if res := c.Do(visitor.Request(t, "POST", expire, form, "Content-Type: application/x-www-form-urlencoded"), false); res.StatusCode != http.StatusNoContent {
 		t.Errorf("%s: %s", expire, describe(res))
 	}
-	if res := c.send("GET", "/account/needs-bootstrap", "", fetch...); !isChallenge(res) {
+	if res := c.send("GET", "/account/needs-bootstrap", "", fetch...); !res.IsChallenge() {
 		t.Errorf("expired: %s", describe(res))
 	}
 	await("refusal", told)

@@ -37,7 +37,6 @@ const (
 const (
 	listedOrigin   = "https://dashboard.example.com"
 	unlistedOrigin = "https://evil.example"
-	challengeJSON  = `{"status":"error","reason":"network-failure","details":"session-expired","refresh":"/_reauth"}`
 )
 
 var (
@@ -286,14 +285,6 @@ func (c *client) expire(s *stand.Stand) {
 	if !s.Authentik.ExpireSession(c.cookie()) {
 		c.T.Fatal("there was no session to expire")
 	}
-}
-
-// isChallenge reports whether res is the plugin's 401.
-func isChallenge(res response) bool {
-	return res.StatusCode == http.StatusUnauthorized &&
-		strings.HasPrefix(res.Header.Get("WWW-Authenticate"), "Reauth ") &&
-		(res.Text == challengeJSON || res.Request.Method == http.MethodHead && res.Text == "") &&
-		len(res.Cookies()) == 0 && res.Header.Get("Location") == ""
 }
 
 // isLogin reports whether res is the redirect to the login, untouched.

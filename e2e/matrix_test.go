@@ -24,7 +24,7 @@ const (
 // outcomeOf tells what res is; straight is what the app answers by itself.
 func outcomeOf(res, straight response, authStatus int) outcome {
 	switch {
-	case isChallenge(res):
+	case res.IsChallenge():
 		return challenge
 	case isLogin(res):
 		return login

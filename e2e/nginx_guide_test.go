@@ -39,7 +39,7 @@ func expectCommands(t *testing.T, s *stand.Stand, guide string) {
 	}
 	for _, c := range commands {
 		res := nginxClient(t, s, throughNginx(s)[0]).send("GET", c[2], "", c[1])
-		if strconv.Itoa(res.StatusCode) != c[3] || !isChallenge(res) && !isLogin(res) {
+		if strconv.Itoa(res.StatusCode) != c[3] || !res.IsChallenge() && !isLogin(res) {
 			t.Errorf("%s: got %s", c[0], describe(res))
 		}
 	}
@@ -59,7 +59,7 @@ func expectHarm(t *testing.T, s *stand.Stand, guide string) {
 			passed := get(c, "/api/data").Header["Access-Control-Allow-Origin"]
 			c.expire(s)
 			refused := get(c, "/api/data")
-			return len(passed) == 2 && isChallenge(refused) && refused.Header["Access-Control-Allow-Origin"] == nil
+			return len(passed) == 2 && refused.IsChallenge() && refused.Header["Access-Control-Allow-Origin"] == nil
 		}},
 		{line: "add_header Access-Control-Allow-Credentials true always;",
 			more: []stand.Replacement{{Old: stand.NginxPlace, New: stand.NginxPlace + "add_header Access-Control-Allow-Origin * always;", Times: 1}},

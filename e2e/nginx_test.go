@@ -103,7 +103,7 @@ func TestNginx(t *testing.T) {
 		c := nginxClient(t, s, throughNginx(s)[0])
 		// The plugin leaves upgrades alone, and calls are its own.
 		h2c := append([]string{"Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA"}, fetch...)
-		if res := c.send("GET", "/api/data", "", h2c...); !isChallenge(res) {
+		if res := c.send("GET", "/api/data", "", h2c...); !res.IsChallenge() {
 			t.Errorf("got %s", describe(res))
 		}
 	})
@@ -156,7 +156,7 @@ func expectRenewal(t *testing.T, s *stand.Stand, c *client) {
 	c.enter(good)
 	c.expire(s)
 	for _, method := range []string{"GET", "HEAD", "POST"} {
-		if res := c.send(method, "/api/data", "", fetch...); !isChallenge(res) || res.ContentLength != int64(len(challengeJSON)) {
+		if res := c.send(method, "/api/data", "", fetch...); !res.IsChallenge() || res.ContentLength != int64(len(visitor.Challenge)) {
 			t.Errorf("%s: got %s", method, describe(res))
 		}
 	}
@@ -260,7 +260,7 @@ func expectNoForgedHeaders(t *testing.T, s *stand.Stand, c *client) {
 	}
 	// The auth server judges by the forwarded URL, which may be one without a login.
 	c.expire(s)
-	if res := c.send("GET", "/api/data", "", append(forged, fetch...)...); !isChallenge(res) {
+	if res := c.send("GET", "/api/data", "", append(forged, fetch...)...); !res.IsChallenge() {
 		t.Errorf("expired: got %s", describe(res))
 	}
 }
@@ -286,7 +286,7 @@ func expectRefusedUpload(t *testing.T, s *stand.Stand, c *client) {
 	c.expire(s)
 	// Nginx may still be sending when Traefik has answered and closes.
 	for range 4 {
-		if res := upload(t, c); !isChallenge(res) {
+		if res := upload(t, c); !res.IsChallenge() {
 			t.Fatalf("got %s", describe(res))
 		}
 	}

@@ -186,7 +186,7 @@ func TestRefreshWithExplicitConsent(t *testing.T) {
 	if res := c.visit("/_reauth", fetch...); !strings.Contains(res.Text, "Continue to the app?") {
 		t.Errorf("a fetch ended with %s", describe(res))
 	}
-	if res := c.send("GET", "/api/data", "", fetch...); !isChallenge(res) {
+	if res := c.send("GET", "/api/data", "", fetch...); !res.IsChallenge() {
 		t.Errorf("after it: %s", describe(res))
 	}
 	if res := c.Submit(c.visit(refreshURL("/budget"), navigation...)); res.Text != "page /budget" {
@@ -218,7 +218,7 @@ func TestSignOutPasses(t *testing.T) {
 	if res := c.send("GET", "/outpost.goauthentik.io/sign_out", "", fetch...); res.StatusCode != http.StatusFound {
 		t.Errorf("got %s", describe(res))
 	}
-	if res := c.send("GET", "/api/data", "", fetch...); !isChallenge(res) {
+	if res := c.send("GET", "/api/data", "", fetch...); !res.IsChallenge() {
 		t.Errorf("after it: %s", describe(res))
 	}
 }

@@ -184,7 +184,7 @@ func TestAuthSigninURL(t *testing.T) {
 	}
 	for _, path := range []string{"/outpost.goauthentik.io/start", "/"} {
 		res := b.Send("GET", budgetURL+"/", "", append(fetch, "X-Original-URI: "+path, "X-Original-URL: "+budgetURL+path)...)
-		if !isChallenge(res) {
+		if !res.IsChallenge() {
 			t.Errorf("a client that says it asks for %s gets %s", path, res.Status)
 		}
 	}

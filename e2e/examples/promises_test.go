@@ -131,12 +131,6 @@ func startTraefik(t *testing.T, args func(setup) []string) (*stand.Traefik, *bro
 	return traefik, newBrowser(t, s.web, s.websecure)
 }
 
-// isChallenge reports whether res is the plugin's 401.
-func isChallenge(res response) bool {
-	return res.StatusCode == http.StatusUnauthorized && strings.HasPrefix(res.Header.Get("WWW-Authenticate"), "Reauth ") &&
-		strings.Contains(res.Text, `"refresh":"/_reauth"`) && len(res.Cookies()) == 0 && res.Header.Get("Location") == ""
-}
-
 // promises checks what an installation has to do for the app at budgetURL.
 type promises struct {
 	authentik *authentik.Server
@@ -162,7 +156,7 @@ func (p promises) check(t *testing.T, b *browser) {
 	res = b.Send("GET", budgetURL+"/budget", "", navigation...)
 	expect("a visit without a session goes to the login", res.StatusCode == http.StatusFound && strings.HasPrefix(res.Header.Get("Location"), p.login), res)
 	res = b.Send("POST", budgetURL+"/sync/sync", "", fetch...)
-	expect("a call without a session is challenged", isChallenge(res), res)
+	expect("a call without a session is challenged", res.IsChallenge(), res)
 	res = b.Send("GET", budgetURL+"/outpost.goauthentik.io/ping", "", fetch...)
 	expect("the outpost's paths lead to the outpost", res.StatusCode == http.StatusNoContent, res)
 	res = b.Send("GET", authURL+"/if/flow/default-authentication-flow/", "", fetch...)
@@ -182,9 +176,9 @@ func (p promises) check(t *testing.T, b *browser) {
 
 	p.authentik.ExpireSessions()
 	res = b.Send("POST", budgetURL+"/sync/sync", "", fetch...)
-	expect("a call with an expired session is challenged", isChallenge(res), res)
+	expect("a call with an expired session is challenged", res.IsChallenge(), res)
 	res = b.Send("POST", budgetURL+"/sync/sync", "", append(fetch, "X-Forwarded-Uri: /?X-authentik-auth-callback=true")...)
-	expect("nobody is believed what they say they ask for", isChallenge(res), res)
+	expect("nobody is believed what they say they ask for", res.IsChallenge(), res)
 	res = b.Send("GET", budgetURL+"/sw.js", "", forWorker...)
 	expect("the recovery script comes in place of the app's", res.StatusCode == http.StatusOK && strings.Contains(res.Text, `("/_reauth",["/outpost.goauthentik.io"],true);`) &&
 		!strings.Contains(res.Text, p.script), res)

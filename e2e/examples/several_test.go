@@ -95,7 +95,7 @@ func TestDomainLevelExpiresForAll(t *testing.T) {
 	if res := b.Send("GET", budgetURL+"/", "", navigation...); !strings.HasPrefix(res.Header.Get("Location"), authURL+"/outpost.goauthentik.io/start?rd=https%3A%2F%2Fbudget.") {
 		t.Errorf("%s is sent to %s", res.Request.URL, res.Header.Get("Location"))
 	}
-	if res := b.Send("GET", budgetURL+"/", "", fetch...); !isChallenge(res) {
+	if res := b.Send("GET", budgetURL+"/", "", fetch...); !res.IsChallenge() {
 		t.Errorf("got %s to %s", res.Status, res.Header.Get("Location"))
 	}
 	idp.SetBehaviour(budgetHost, before)

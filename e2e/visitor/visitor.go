@@ -20,6 +20,9 @@ var (
 	ForWorker  = []string{"Service-Worker: script", "Sec-Fetch-Mode: same-origin", "Sec-Fetch-Dest: serviceworker", "Accept: */*"}
 )
 
+// Challenge is the body of the plugin's 401, at the default refreshPath.
+const Challenge = `{"status":"error","reason":"network-failure","details":"session-expired","refresh":"/_reauth"}`
+
 // Visitor is one browser profile: cookies and connections. What goes wrong on
 // the way ends its test.
 type Visitor struct {
@@ -64,6 +67,14 @@ func (v *Visitor) Cookie(target, name string) string {
 type Response struct {
 	*http.Response
 	Text string
+}
+
+// IsChallenge reports whether r is the plugin's 401.
+func (r Response) IsChallenge() bool {
+	return r.StatusCode == http.StatusUnauthorized &&
+		strings.HasPrefix(r.Header.Get("WWW-Authenticate"), "Reauth ") &&
+		(r.Text == Challenge || r.Request.Method == http.MethodHead && r.Text == "") &&
+		len(r.Cookies()) == 0 && r.Header.Get("Location") == ""
 }
 
 // Request returns a request with headers like "Accept: */*".

@@ -6,8 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,8 +13,8 @@ import (
 	"time"
 
 	"github.com/traefik/traefik/v3/pkg/plugins"
-	"go.yaml.in/yaml/v3"
 
+	"github.com/traefik-reauth/reauth/e2e/docs"
 	"github.com/traefik-reauth/reauth/e2e/stand"
 )
 
@@ -34,15 +32,8 @@ func linkPlugin(t *testing.T) {
 // by Traefik's own code.
 func TestManifestTestDataBuilds(t *testing.T) {
 	linkPlugin(t)
-	text, err := os.ReadFile(filepath.Join(stand.Project(), ".traefik.yml"))
+	manifest, err := docs.ReadManifest(stand.Project())
 	if err != nil {
-		t.Fatal(err)
-	}
-	var manifest struct {
-		Import   string         `yaml:"import"`
-		TestData map[string]any `yaml:"testData"`
-	}
-	if err := yaml.Unmarshal(text, &manifest); err != nil {
 		t.Fatal(err)
 	}
 	if manifest.Import != stand.Module || len(manifest.TestData) == 0 {

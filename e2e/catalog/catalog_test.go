@@ -13,11 +13,11 @@ import (
 	"testing"
 	"time"
 
-	"go.yaml.in/yaml/v3"
 	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/zip"
 
 	"github.com/traefik-reauth/reauth/e2e/authentik"
+	"github.com/traefik-reauth/reauth/e2e/docs"
 	"github.com/traefik-reauth/reauth/e2e/stand"
 	"github.com/traefik-reauth/reauth/e2e/visitor"
 )
@@ -25,27 +25,10 @@ import (
 // version is what the tracked files are served as. Any will do.
 const version = "v1.2.3"
 
-// manifest is what the catalog reads of .traefik.yml.
-type manifest struct {
-	DisplayName string         `yaml:"displayName"`
-	Type        string         `yaml:"type"`
-	Import      string         `yaml:"import"`
-	IconPath    string         `yaml:"iconPath"`
-	Summary     string         `yaml:"summary"`
-	TestData    map[string]any `yaml:"testData"`
-}
-
-func readManifest(t *testing.T) manifest {
+func readManifest(t *testing.T) docs.Manifest {
 	t.Helper()
-	file, err := os.Open(filepath.Join(stand.Project(), ".traefik.yml"))
+	m, err := docs.ReadManifest(stand.Project())
 	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	var m manifest
-	decoder := yaml.NewDecoder(file)
-	decoder.KnownFields(true)
-	if err := decoder.Decode(&m); err != nil {
 		t.Fatal(err)
 	}
 	return m

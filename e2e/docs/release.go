@@ -1,6 +1,7 @@
 package docs
 
 import (
+	"bytes"
 	"fmt"
 	"io/fs"
 	"os"
@@ -23,6 +24,16 @@ const Unreleased = "unreleased"
 type Entry struct {
 	Version string // with the v of its tag
 	Date    string // or Unreleased
+}
+
+// Manifest is what the plugin catalog reads of .traefik.yml.
+type Manifest struct {
+	DisplayName string         `yaml:"displayName"`
+	Type        string         `yaml:"type"`
+	Import      string         `yaml:"import"`
+	IconPath    string         `yaml:"iconPath"`
+	Summary     string         `yaml:"summary"`
+	TestData    map[string]any `yaml:"testData"`
 }
 
 // Pin is a place where users are told which version of the plugin to run.
@@ -113,6 +124,19 @@ func Release(root, version string) ([]string, error) {
 	return problems, nil
 }
 
+// ReadManifest returns the manifest, which may have nothing else in it.
+func ReadManifest(root string) (Manifest, error) {
+	var m Manifest
+	text, err := os.ReadFile(filepath.Join(root, ".traefik.yml"))
+	if err != nil {
+		return m, err
+	}
+	decoder := yaml.NewDecoder(bytes.NewReader(text))
+	decoder.KnownFields(true)
+	err = decoder.Decode(&m)
+	return m, err
+}
+
 func checkChangelog(root, version string) ([]string, error) {
 	entries, err := Changelog(root)
 	if err != nil {
@@ -178,15 +202,8 @@ func checkManifest(root, _ string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	text, err := os.ReadFile(filepath.Join(root, ".traefik.yml"))
+	manifest, err := ReadManifest(root)
 	if err != nil {
-		return nil, err
-	}
-	var manifest struct {
-		Import   string `yaml:"import"`
-		IconPath string `yaml:"iconPath"`
-	}
-	if err := yaml.Unmarshal(text, &manifest); err != nil {
 		return nil, err
 	}
 	var problems []string

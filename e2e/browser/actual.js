@@ -72,10 +72,16 @@ export async function open(t, stand, engine) {
 	return page
 }
 
-// typeInto types into a cell of a table, which becomes an input when clicked.
+// typeInto types into a cell of a table, which becomes an input when clicked. While
+// Actual draws the table anew a click may be lost.
 async function typeInto(page, cell, text) {
-	await page.locator(cell).click()
-	await page.waitForFunction((cell) => document.activeElement === document.querySelector(`${cell} input`), {}, cell)
+	let checks = 0
+	await until(`an input in ${cell}`, async () => {
+		if (await page.evaluate((cell) => document.activeElement === document.querySelector(`${cell} input`), cell))
+			return true
+		if (checks++ % 100 === 0) await page.locator(cell).click()
+		return false
+	})
 	await page.keyboard.type(text)
 }
 
@@ -149,11 +155,20 @@ export async function showAccount(page) {
 }
 
 const firstBudget = '[data-testid="budget-table"] [data-testid="row"] [data-testid="budget"]'
+const firstAmount = (page) => page.evaluate((cell) => document.querySelector(cell)?.innerText.trim(), firstBudget)
 
-// setBudget changes the first amount of the budget.
+// setBudget changes the first amount of the budget. What was begun while Actual drew
+// the budget anew is lost, and typed again.
 export async function setBudget(page, amount) {
-	await typeInto(page, firstBudget, amount)
-	await page.keyboard.press('Enter')
+	let checks = 0
+	await until(`the amount ${amount}`, async () => {
+		if ((await firstAmount(page)) === amount) return true
+		if (checks++ % 100 === 0) {
+			await typeInto(page, firstBudget, amount)
+			await page.keyboard.press('Enter')
+		}
+		return false
+	})
 }
 
 // sync asks Actual to sync, as its button does. What comes of it shows at the
@@ -232,7 +247,7 @@ async function comesTo(read, expected) {
 export async function readsBack(t, stand, { budget, notes }, options) {
 	const page = await openAnew(t, stand, options)
 	if (budget) {
-		await comesTo(() => page.evaluate((cell) => document.querySelector(cell)?.innerText.trim(), firstBudget), budget)
+		await comesTo(() => firstAmount(page), budget)
 	}
 	await showAccount(page)
 	await comesTo(

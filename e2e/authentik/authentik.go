@@ -56,11 +56,17 @@ type Behaviour struct {
 	// StartRedirect makes the outpost redirect to its own start path, as old
 	// versions and authSigninURL do, in place of the authorize endpoint.
 	StartRedirect bool
+	// DropQuery redirects to the start path with a return URL that lacks the query
+	// of the refused request, as drafts of Authentik 2026.8 do.
+	DropQuery bool
 	// ExplicitConsent shows a page even while the SSO session lives.
 	ExplicitConsent bool
 	// Status, if not 0, is what the forward auth endpoint answers everything
 	// with, without a session or a cookie.
 	Status int
+	// ResourcePolicy, if not empty, is the Cross-Origin-Resource-Policy of whatever
+	// the identity provider answers, for every host alike.
+	ResourcePolicy string
 }
 
 // Server is the stand-in. Its methods may be called at any time.
@@ -351,7 +357,10 @@ func (s *Server) forwardAuth(rw http.ResponseWriter, r *http.Request) {
 		return
 	}
 	back := asked.String() + uri.String()
-	if behaviour.StartRedirect {
+	if behaviour.DropQuery {
+		back = app.ExternalHost + uri.EscapedPath()
+	}
+	if behaviour.StartRedirect || behaviour.DropQuery {
 		s.ensureSession(rw, r, app)
 		http.Redirect(rw, r, app.ExternalHost+outpostPrefix+"/start?rd="+url.QueryEscape(back), http.StatusFound)
 		return
@@ -556,7 +565,24 @@ func (s *Server) IdentityProvider() http.Handler {
 		showPage(rw, http.StatusOK, page{Title: "You have logged out of the app", Done: true})
 	})
 	mux.HandleFunc("POST /-/expire", s.expire)
-	return mux
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if policy := s.resourcePolicy(); policy != "" {
+			rw.Header().Set("Cross-Origin-Resource-Policy", policy)
+		}
+		mux.ServeHTTP(rw, r)
+	})
+}
+
+// resourcePolicy returns what any of the behaviours says of it.
+func (s *Server) resourcePolicy() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, behaviour := range s.behaviour {
+		if behaviour.ResourcePolicy != "" {
+			return behaviour.ResourcePolicy
+		}
+	}
+	return ""
 }
 
 // expire is the control endpoint.

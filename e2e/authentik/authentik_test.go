@@ -203,6 +203,65 @@ func TestStartRedirectAndItsReturnURL(t *testing.T) {
 	}
 }
 
+func TestStartRedirectWithoutTheQuery(t *testing.T) {
+	s := newServer(time.Hour)
+	s.SetBehaviour("app.example.com", Behaviour{DropQuery: true})
+	res := traefik(s, "/a%20b?rd=%2Fbudget")
+	if want := appURL + "/outpost.goauthentik.io/start?rd=https%3A%2F%2Fapp.example.com%2Fa%2520b"; res.StatusCode != 302 || res.Header.Get("Location") != want {
+		t.Errorf("%s to %q", res.Status, res.Header.Get("Location"))
+	}
+	oneCookie(t, res)
+}
+
+// ends returns when the session with this cookie ends.
+func ends(t *testing.T, s *Server, proxy *http.Cookie) time.Time {
+	t.Helper()
+	var claims jwt.RegisteredClaims
+	if _, _, err := jwt.NewParser().ParseUnverified(traefik(s, "/", proxy).Header.Get("X-authentik-jwt"), &claims); err != nil {
+		t.Fatal(err)
+	}
+	return claims.ExpiresAt.Time
+}
+
+func TestLoginWhileTheSessionIsGoodMovesItsEnd(t *testing.T) {
+	s := newServer(time.Hour)
+	proxy, sso := logIn(t, s, "/")
+	s.mu.Lock()
+	s.sessions[proxy.Value].expires = time.Now().Add(time.Minute)
+	s.mu.Unlock()
+	started := outpost(s, "/outpost.goauthentik.io/start?rd="+url.QueryEscape("/_reauth"), proxy)
+	if len(started.Cookies()) != 0 || !strings.HasPrefix(started.Header.Get("Location"), authURL+"/application/o/authorize/?") {
+		t.Fatalf("%s to %q with %v", started.Status, started.Header.Get("Location"), started.Cookies())
+	}
+	if left := time.Until(ends(t, s, proxy)); left > time.Minute {
+		t.Errorf("the start alone leaves the session %s", left)
+	}
+	granted := idp(s, started.Header.Get("Location"), nil, sso)
+	back := outpost(s, strings.TrimPrefix(granted.Header.Get("Location"), appURL), proxy)
+	if back.Header.Get("Location") != appURL+"/_reauth" || oneCookie(t, back).Value != proxy.Value {
+		t.Errorf("the login ended with %s to %q and %v", back.Status, back.Header.Get("Location"), back.Cookies())
+	}
+	if left := time.Until(ends(t, s, proxy)); left < 59*time.Minute {
+		t.Errorf("after the login the session has %s left", left)
+	}
+}
+
+func TestResourcePolicyOfTheIdentityProvider(t *testing.T) {
+	s := newServer(time.Hour)
+	authorize := traefik(s, "/").Header.Get("Location")
+	for _, want := range []string{"", "same-origin"} {
+		s.SetBehaviour("app.example.com", Behaviour{ResourcePolicy: want})
+		for _, target := range []string{authorize, authURL + loginFlowPath, authURL + "/missing"} {
+			if got := idp(s, target, nil).Header.Get("Cross-Origin-Resource-Policy"); got != want {
+				t.Errorf("%s: %q, want %q", target, got, want)
+			}
+		}
+		if got := traefik(s, "/").Header.Get("Cross-Origin-Resource-Policy"); got != "" {
+			t.Errorf("the outpost says %q", got)
+		}
+	}
+}
+
 func TestAuthorize(t *testing.T) {
 	s := newServer(time.Hour)
 	_, sso := logIn(t, s, "/")

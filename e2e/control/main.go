@@ -21,7 +21,6 @@ import (
 const (
 	appHost        = "app"
 	actualPassword = "budget"
-	tokenValidity  = time.Hour
 )
 
 // settings is what the first command starts a stand with, and what configure
@@ -39,8 +38,13 @@ type settings struct {
 	AuthDown bool
 	// AppDown ends Actual's server. Its files stay.
 	AppDown bool
+	// KnownEnd has forwardAuth hand on the token, which tells the session's end.
+	KnownEnd bool
+	// TokenValidity is how long a proxy session lives, in seconds, 0 for an hour.
+	// It cannot be changed.
+	TokenValidity int
 	// Nginx starts the example with nginx in front, in which the plugin stands.
-	// It takes Actual or Upstream, and only NginxLines can be changed.
+	// It takes Actual or Upstream, no KnownEnd, and only NginxLines can be changed.
 	Nginx bool
 	// NginxLines are added to nginx's configuration of the site.
 	NginxLines string
@@ -57,6 +61,22 @@ func (s settings) route(upstream string) stand.Route {
 		middlewares = []string{"reauth", forwardAuth}
 	}
 	return stand.Route{Host: appHost, Middlewares: middlewares, Upstream: upstream}
+}
+
+// validity returns TokenValidity as a duration.
+func (s settings) validity() time.Duration {
+	if s.TokenValidity == 0 {
+		return time.Hour
+	}
+	return time.Duration(s.TokenValidity) * time.Second
+}
+
+// identity returns the headers that forwardAuth hands on.
+func (s settings) identity() []string {
+	if s.KnownEnd {
+		return append(stand.IdentityHeaders(), stand.TokenHeader)
+	}
+	return nil
 }
 
 func (s settings) plugins() map[string]map[string]any {
@@ -150,15 +170,16 @@ func (c *control) start(ctx context.Context) (any, error) {
 		}
 	}
 	if c.current.Nginx {
-		c.stand, err = stand.StartNginx(ctx, c.dir, upstream, tokenValidity)
+		c.stand, err = stand.StartNginx(ctx, c.dir, upstream, c.current.validity())
 	} else {
 		c.stand, err = stand.Start(ctx, stand.Config{
-			Dir:           c.dir,
-			Routes:        []stand.Route{c.current.route(upstream)},
-			Plugins:       c.current.plugins(),
-			TokenValidity: tokenValidity,
-			ForeignAuth:   c.current.ForeignAuth,
-			AccessLog:     true,
+			Dir:                 c.dir,
+			Routes:              []stand.Route{c.current.route(upstream)},
+			Plugins:             c.current.plugins(),
+			AuthResponseHeaders: c.current.identity(),
+			TokenValidity:       c.current.validity(),
+			ForeignAuth:         c.current.ForeignAuth,
+			AccessLog:           true,
 		})
 	}
 	if err != nil {
@@ -228,6 +249,7 @@ func (c *control) configure(ctx context.Context, changed settings) error {
 	return c.stand.Configure(ctx, func(config *stand.Config) {
 		config.Routes = []stand.Route{changed.route(upstream)}
 		config.Plugins = changed.plugins()
+		config.AuthResponseHeaders = changed.identity()
 	})
 }
 

@@ -52,6 +52,15 @@ const (
 	Compress = "compress"
 )
 
+// TokenHeader tells the app the token of the session. It is none of
+// IdentityHeaders, as it is long and few apps read it.
+const TokenHeader = "X-authentik-jwt"
+
+// IdentityHeaders are the outpost's headers that tell the app who its user is.
+func IdentityHeaders() []string {
+	return []string{"X-authentik-username", "X-authentik-groups", "X-authentik-email", "X-authentik-name", "X-authentik-uid"}
+}
+
 // Route is an app on a host of its own.
 type Route struct {
 	// Host is the first label of its name.
@@ -78,6 +87,9 @@ type Config struct {
 	// Middlewares are more of Traefik's own, by name, as its configuration has
 	// them.
 	Middlewares map[string]any
+	// AuthResponseHeaders are those of the auth server's answer that forwardAuth
+	// hands to the app, nil for IdentityHeaders.
+	AuthResponseHeaders []string
 	// TokenValidity is how long a proxy session lives.
 	TokenValidity time.Duration
 	// ForeignAuth puts the auth server on another site than the apps.
@@ -327,11 +339,15 @@ func (s *Stand) versionHost() string { return "version-" + strconv.Itoa(s.versio
 
 // writeDynamic writes the dynamic configuration.
 func (s *Stand) writeDynamic() error {
+	identity := s.config.AuthResponseHeaders
+	if identity == nil {
+		identity = IdentityHeaders()
+	}
 	middlewares := map[string]any{
 		ForwardAuth: map[string]any{"forwardAuth": map[string]any{
 			"address":             s.outpost + "/outpost.goauthentik.io/auth/traefik",
 			"maxResponseBodySize": maxAuthBody,
-			"authResponseHeaders": []string{"X-authentik-username", "X-authentik-groups", "X-authentik-email", "X-authentik-name", "X-authentik-uid"},
+			"authResponseHeaders": identity,
 		}},
 		ForwardAuthDown: map[string]any{"forwardAuth": map[string]any{"address": downAddress, "maxResponseBodySize": maxAuthBody}},
 		Compress:        map[string]any{"compress": map[string]any{}},

@@ -32,8 +32,9 @@ import (
 type Config struct {
 	// RefreshPath is the one path of the app's host that belongs to the
 	// plugin: a visit renews the session and leads back to the path given as
-	// rd. It is a clean absolute path of unreserved characters outside of
-	// AuthPaths. Default: /_reauth
+	// rd, or shows a page without one, and the refresh script asks there for
+	// the state of the session. It is a clean absolute path of unreserved
+	// characters outside of AuthPaths. Default: /_reauth
 	RefreshPath string `json:"refreshPath"`
 
 	// LoginURLs tells what a login redirect points to. An entry is a URL
@@ -136,8 +137,10 @@ func New(_ context.Context, next http.Handler, config *Config, name string) (mid
 		challengeBody: challengeBody(refreshPath),
 	}
 	if config.ServiceWorker {
-		h.refreshScript = refreshScript(refreshPath, authPaths, false)
-		h.recoveryScript = refreshScript(refreshPath, authPaths, true)
+		start := startPath(loginURLs, authPaths)
+		h.refreshScript = refreshScript(refreshPath, authPaths, start, false)
+		h.recoveryScript = refreshScript(refreshPath, authPaths, start, true)
+		h.reachable = reachable(loginURLs)
 	}
 	return h, nil
 }
@@ -202,6 +205,8 @@ type handler struct {
 	// recoveryScript in its place. Both are empty if the option is off.
 	refreshScript  string
 	recoveryScript string
+	// reachable are the sources of CSP that either script needs.
+	reachable []string
 
 	// misplaced tells that the warning about the plugin's place is out.
 	misplaced atomic.Bool
@@ -220,6 +225,10 @@ const (
 	kindAPI
 	// kindRefresh is a request for the refresh path.
 	kindRefresh
+	// kindProbe is one that asks whether the session is good, and kindLogin a
+	// visit that ends on the page once it is: kindOf leaves both to serveRefresh.
+	kindProbe
+	kindLogin
 	// kindScript is the browser's request for a service worker's script.
 	kindScript
 )
@@ -302,19 +311,8 @@ func serve(h *handler, k kind, rw http.ResponseWriter, req *http.Request) {
 	if k == kindScript {
 		req = wholeScript(req)
 	}
-	if k == kindRefresh {
-		if req.Method != http.MethodGet && req.Method != http.MethodHead {
-			refuseMethod(w)
-			return
-		}
-		if isNavigation(req.Header) {
-			rd, given := req.URL.Query()["rd"]
-			if !given && !sentFromElsewhere(req.Header) {
-				answerPage(w)
-				return
-			}
-			w.returnTo = returnPath(h, rd)
-		}
+	if k == kindRefresh && serveRefresh(w, req) {
+		return
 	}
 	h.next.ServeHTTP(w, req)
 	finish(w)
@@ -338,6 +336,11 @@ type responseWriter struct {
 	target url.URL
 	// returnTo is where a visit to the refresh path ends, empty for a fetch.
 	returnTo string
+	// elsewhere tells that a page of another origin sent the browser to the
+	// refresh path.
+	elsewhere bool
+	// asked is the header of a probe, in which forwardAuth says whose it is.
+	asked http.Header
 	// preset holds the headers that stood before next was called.
 	preset http.Header
 
@@ -391,6 +394,11 @@ const (
 	// outcomeRefreshed ends a visit to the refresh path that met no login. What
 	// else the auth server refuses shows again where the visit leads.
 	outcomeRefreshed
+	// outcomeActive and outcomeInactive tell a probe of the session.
+	outcomeActive
+	outcomeInactive
+	// outcomePage shows the page where there is no login to go through.
+	outcomePage
 	// outcomePrefix puts the refresh script in front of the app's worker script.
 	outcomePrefix
 	// outcomeRecovery puts the recovery script in place of a login redirect.
@@ -407,6 +415,17 @@ func outcomeOf(w *responseWriter, status int) outcome {
 	case kindRefresh:
 		if status < 500 && !isLoginRedirect(w, status) {
 			return outcomeRefreshed
+		}
+	case kindProbe:
+		if isLoginRedirect(w, status) {
+			return outcomeInactive
+		}
+		if status < 500 {
+			return outcomeActive
+		}
+	case kindLogin:
+		if status < 500 && !isLoginRedirect(w, status) {
+			return outcomePage
 		}
 	case kindScript:
 		if isLoginRedirect(w, status) {
@@ -438,6 +457,12 @@ func writeHeader(w *responseWriter, status int) {
 		answerChallenge(w)
 	case outcomeRefreshed:
 		answerRefreshed(w)
+	case outcomeActive:
+		answerProbe(w, true)
+	case outcomeInactive:
+		answerProbe(w, false)
+	case outcomePage:
+		answerPage(w)
 	case outcomePrefix:
 		passScript(w)
 	case outcomeRecovery:

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // maxReturnPath is the longest rd that is followed, in bytes. Servers refuse
@@ -19,6 +20,21 @@ const maxReturnPath = 8192
 
 // maxDecodings is how many times a path is decoded in search of tricks.
 const maxDecodings = 4
+
+// maxPairs is how many pairs of a query are searched for rd.
+const maxPairs = 100
+
+// maxToken is the longest token that is read, in bytes. No server takes a header
+// much longer than this.
+const maxToken = 16384
+
+// maxLifetime is how far the end of a session may lie ahead, in seconds. A token
+// that lives for more than ten years tells nothing about its session.
+const maxLifetime = 10 * 365 * 24 * 60 * 60
+
+// tokenHeader is where Authentik's outpost puts the token of the session, whose
+// end is the session's.
+const tokenHeader = "X-Authentik-Jwt"
 
 var (
 	plainPath      = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
@@ -78,9 +94,10 @@ func isNavigation(header http.Header) bool {
 }
 
 // sentFromElsewhere reports whether a page of another origin has sent the browser
-// here (Fetch Metadata, section 2.3). The page at the refresh path goes on as a
-// page of the app's: in its name a stranger could open any path of the app with
-// SameSite=Strict cookies, past whatever looks at where a visit comes from.
+// here (Fetch Metadata, section 2.3): the auth server's after a login, or anybody's.
+// The page at the refresh path goes on as a page of the app's. If it believed a
+// stranger, that one could open any path of the app with SameSite=Strict cookies,
+// past whatever looks at where a visit comes from.
 func sentFromElsewhere(header http.Header) bool {
 	site := header.Get("Sec-Fetch-Site")
 	return site == "cross-site" || site == "same-site"
@@ -214,15 +231,122 @@ func answerChallenge(w *responseWriter) {
 	header := replaceHeader(w)
 	header.Set("WWW-Authenticate", w.h.challenge)
 	header.Set("Content-Type", "application/json")
-	header.Set("Content-Length", strconv.Itoa(len(w.h.challengeBody)))
 	if w.origin != "" {
 		header.Set("Access-Control-Expose-Headers", w.h.cors.exposeChallenge)
 	}
-	w.ResponseWriter.WriteHeader(http.StatusUnauthorized)
+	answer(w, http.StatusUnauthorized, w.h.challengeBody)
+}
+
+// answer sends an answer of the plugin's own, whose header is ready.
+func answer(w *responseWriter, status int, body string) {
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.ResponseWriter.WriteHeader(status)
 	if w.method != http.MethodHead {
 		// A client that is gone does not read the error either.
-		_, _ = w.ResponseWriter.Write([]byte(w.h.challengeBody))
+		_, _ = w.ResponseWriter.Write([]byte(body))
 	}
+	sendNow(w)
+}
+
+// sendNow sends what there is of an answer of the plugin's own: the app may take
+// its time over the one that is dropped.
+func sendNow(w *responseWriter) {
+	if flusher, ok := w.ResponseWriter.(http.Flusher); ok {
+		flusher.Flush()
+	}
+}
+
+// serveRefresh answers a request for the refresh path, or notes what is to become
+// of the answer from behind. It reports whether it has answered.
+func serveRefresh(w *responseWriter, req *http.Request) bool {
+	// Traefik makes an ampersand of each semicolon in URL.RawQuery, and none here.
+	_, query, _ := strings.Cut(req.RequestURI, "?")
+	if req.Method != http.MethodGet && req.Method != http.MethodHead {
+		refuseMethod(w)
+		return true
+	}
+	if !isNavigation(req.Header) {
+		if query == "probe" {
+			// ForwardAuth sets it in this very map, and leaves a client's own alone
+			// unless it is told to.
+			req.Header.Del(tokenHeader)
+			w.kind, w.asked = kindProbe, req.Header
+		}
+		return false
+	}
+	w.elsewhere = sentFromElsewhere(req.Header)
+	if query == "login" {
+		w.kind = kindLogin
+		return false
+	}
+	rd := rdValues(query)
+	if len(rd) == 0 {
+		// Asking first would set off a login that the page could not follow.
+		answerPage(w)
+		return true
+	}
+	w.returnTo = returnPath(w.h, rd)
+	return false
+}
+
+// rdValues returns the values of rd in query as they were sent: Go leaves out what
+// has a semicolon in it. One that cannot be read is empty, which leads nowhere.
+func rdValues(query string) []string {
+	pairs := strings.SplitN(query, "&", maxPairs+1)
+	if len(pairs) > maxPairs {
+		return []string{""}
+	}
+	var values []string
+	for _, pair := range pairs {
+		name, sent, _ := strings.Cut(pair, "=")
+		if name, _ = url.QueryUnescape(name); name == "rd" {
+			value, _ := url.QueryUnescape(sent) // empty with an error
+			values = append(values, value)
+		}
+	}
+	return values
+}
+
+// answerProbe tells whether the session is good, and for how many seconds yet if
+// that is known: seconds, as the browser's clock may be wrong. The members are
+// those of an introspection (RFC 7662, section 2.2) and of a token response (RFC
+// 6749, section 5.1). None of the auth server's headers stays: the cookie of a
+// refused probe would end a login that is under way in another tab.
+func answerProbe(w *responseWriter, active bool) {
+	header := replaceHeader(w)
+	header.Set("Content-Type", "application/json")
+	header.Set("X-Content-Type-Options", "nosniff")
+	body := `{"active":` + strconv.FormatBool(active)
+	if token := w.asked[tokenHeader]; active && len(token) == 1 {
+		if left, known := secondsLeft(token[0], time.Now()); known {
+			body += `,"expires_in":` + strconv.FormatInt(left, 10)
+		}
+	}
+	answer(w, http.StatusOK, body+"}")
+}
+
+// secondsLeft returns how many whole seconds there are until a token ends (RFC
+// 7519, section 4.1.4), and whether it tells. Nothing is verified: it comes from
+// the auth server.
+func secondsLeft(token string, now time.Time) (int64, bool) {
+	if len(token) > maxToken || strings.Count(token, ".") != 2 {
+		return 0, false
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[1])
+	if err != nil {
+		return 0, false
+	}
+	var claims struct {
+		Exp float64 `json:"exp"`
+	}
+	if json.Unmarshal(payload, &claims) != nil {
+		return 0, false
+	}
+	left := claims.Exp - float64(now.UnixMilli())/1000
+	if left < 0 || left > maxLifetime {
+		return 0, false
+	}
+	return int64(left), true
 }
 
 // answerRefreshed ends a visit to the refresh path that brought no login: a
@@ -237,10 +361,7 @@ func answerRefreshed(w *responseWriter) {
 		header.Set("Content-Length", "0")
 	}
 	w.ResponseWriter.WriteHeader(status)
-	// The app may take its time over the answer that is dropped.
-	if flusher, ok := w.ResponseWriter.(http.Flusher); ok {
-		flusher.Flush()
-	}
+	sendNow(w)
 }
 
 // refuseMethod answers 405 for what the refresh path cannot do.
@@ -298,7 +419,7 @@ func passScript(w *responseWriter) {
 	header.Set("Cache-Control", "private, no-cache")
 	header.Del("CDN-Cache-Control")
 	header.Del("Surrogate-Control")
-	allowRenewal(header)
+	allowRenewal(w.h, header)
 	pass(w, http.StatusOK)
 	_, _ = w.Write([]byte(script))
 }
@@ -307,27 +428,111 @@ func passScript(w *responseWriter) {
 func answerRecovery(w *responseWriter) {
 	header := replaceHeader(w)
 	header.Set("Content-Type", "text/javascript; charset=utf-8")
-	header.Set("Content-Length", strconv.Itoa(len(w.h.recoveryScript)))
 	header.Set("X-Content-Type-Options", "nosniff")
 	// The worker in charge may have a scope that the app allows by this header.
 	header.Set("Service-Worker-Allowed", "/")
-	allowRenewal(header)
-	w.ResponseWriter.WriteHeader(http.StatusOK)
-	_, _ = w.ResponseWriter.Write([]byte(w.h.recoveryScript))
+	allowRenewal(w.h, header)
+	answer(w, http.StatusOK, w.h.recoveryScript)
 }
 
-// allowRenewal takes the embedder policy off a worker's script (HTML, section
-// 7.1.4): under it the worker may not follow the renewal's redirects, as the
-// auth server's answers do not opt in. The app's pages keep theirs.
-func allowRenewal(header http.Header) {
+// allowRenewal lets a worker do what the refresh script does. A worker lives under
+// the policies that its script comes with, and the app's pages keep theirs.
+//
+// The embedder policy (HTML, section 7.1.4) goes: under it the worker may not
+// follow the renewal's redirects, as the auth server's answers do not opt in.
+func allowRenewal(h *handler, header http.Header) {
 	header.Del("Cross-Origin-Embedder-Policy")
+	const name = "Content-Security-Policy"
+	var widened []string
+	for _, line := range header[name] {
+		policies := strings.Split(line, ",")
+		for i, policy := range policies {
+			policies[i] = widenPolicy(policy, h.reachable)
+		}
+		widened = append(widened, strings.Join(policies, ","))
+	}
+	if widened != nil {
+		header[name] = widened
+	}
+}
+
+// widenPolicy returns policy with sources among what may be fetched, and all else
+// as it was (CSP Level 3, section 6.1.2, connect-src). An app's policy may forbid
+// its worker to ask for the session, to renew it and to send a request again. By
+// this nothing becomes reachable but the app itself and the auth servers that are
+// listed by their URLs.
+func widenPolicy(policy string, sources []string) string {
+	directives := strings.Split(policy, ";")
+	var fallback []string
+	for i, directive := range directives {
+		words := strings.Fields(directive)
+		if len(words) == 0 {
+			continue
+		}
+		// Browsers ignore a name's second directive.
+		switch name := strings.ToLower(words[0]); {
+		case name == "connect-src":
+			start := directive[:strings.Index(directive, words[0])]
+			directives[i] = start + words[0] + " " + widenList(words[1:], sources)
+			return strings.Join(directives, ";")
+		case name == "default-src" && fallback == nil:
+			fallback = words
+		}
+	}
+	if fallback == nil {
+		return policy
+	}
+	return policy + "; connect-src " + widenList(fallback[1:], sources)
+}
+
+// widenList returns a source list with sources in it, which are in lower case.
+func widenList(list, sources []string) string {
+	var widened []string
+	present := map[string]bool{}
+	for _, source := range list {
+		lower := strings.ToLower(source)
+		if lower != "'none'" {
+			widened = append(widened, source)
+			present[lower] = true
+		}
+	}
+	for _, source := range sources {
+		if !present[source] {
+			widened = append(widened, source)
+			present[source] = true
+		}
+	}
+	return strings.Join(widened, " ")
+}
+
+// reachable returns the sources of CSP for the app itself and for the auth servers
+// that have a host in logins.
+func reachable(logins []loginURL) []string {
+	sources := []string{"'self'"}
+	for _, login := range logins {
+		if login.host != "" {
+			sources = append(sources, login.scheme+"://"+login.host)
+		}
+	}
+	return sources
+}
+
+// startPath returns the path at which a login starts even while the session is
+// good: the auth server's own on the app's host, empty if none is listed.
+func startPath(logins []loginURL, authPaths []string) string {
+	for _, login := range logins {
+		if login.host == "" && underAny(authPaths, login.path) {
+			return login.path
+		}
+	}
+	return ""
 }
 
 // refreshScript returns the refresh script for these paths, or the recovery
 // script.
-func refreshScript(refreshPath string, authPaths []string, recovery bool) string {
+func refreshScript(refreshPath string, authPaths []string, start string, recovery bool) string {
 	// Strings and a bool always marshal, to what JavaScript reads as well.
-	settings, _ := json.Marshal([]any{refreshPath, authPaths, recovery})
+	settings, _ := json.Marshal([]any{refreshPath, authPaths, start, recovery})
 	arguments := strings.TrimSuffix(strings.TrimPrefix(string(settings), "["), "]")
 	return workerScript + "(" + arguments + ");"
 }
@@ -336,15 +541,23 @@ func refreshScript(refreshPath string, authPaths []string, recovery bool) string
 // from there: its script finds out and goes on. It is the same for everyone, so
 // it needs no session.
 const page = `<!doctype html>
-<html lang="en">
+<html lang="en">` + pageContent
+
+// pageElsewhere is page for a visit that was sent from elsewhere, of which its
+// script must believe neither the fragment nor where the tab was before.
+const pageElsewhere = `<!doctype html>
+<html lang="en" data-elsewhere>` + pageContent
+
+const pageContent = `
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
 <meta name="color-scheme" content="light dark">
 <title>Session expired</title>
 <style>` + pageStyle + `</style>
 <h1>Your session has expired</h1>
-<p>You are taken to the login, and from there back to where you were.
-<p><a href="?rd=/">Log in and start at the home page</a> if nothing happens.
+<p id="going">You are taken to the login, and from there back to where you were.
+<p id="back" hidden>You have come back without being logged in.
+<p><a href="?rd=/" id="login">Log in</a><span id="home"> and start at the home page if nothing happens</span>.
 <script>` + pageScript + `</script>
 </html>
 `
@@ -353,7 +566,7 @@ const pageStyle = `body{font:1.1em/1.5 sans-serif;max-width:26em;margin:4em auto
 
 // pagePolicy lets the page do what it does and nothing else (CSP Level 3).
 var pagePolicy = "default-src 'none'; script-src " + sourceHash(pageScript) + "; style-src " + sourceHash(pageStyle) +
-	"; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+	"; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 func sourceHash(source string) string {
 	sum := sha256.Sum256([]byte(source))
@@ -364,15 +577,15 @@ func sourceHash(source string) string {
 func answerPage(w *responseWriter) {
 	header := replaceHeader(w)
 	header.Set("Content-Type", "text/html; charset=utf-8")
-	header.Set("Content-Length", strconv.Itoa(len(page)))
 	header.Set("Content-Security-Policy", pagePolicy)
 	header.Set("Referrer-Policy", "no-referrer")
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("X-Frame-Options", "DENY")
-	w.ResponseWriter.WriteHeader(http.StatusOK)
-	if w.method != http.MethodHead {
-		_, _ = w.ResponseWriter.Write([]byte(page))
+	if w.elsewhere {
+		answer(w, http.StatusOK, pageElsewhere)
+		return
 	}
+	answer(w, http.StatusOK, page)
 }
 
 // replaceHeader readies the header of an answer of the plugin's own: what

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -162,6 +163,7 @@ func TestRefreshPath(t *testing.T) {
 	login := answering(302, "Location: "+authorizeURL, "Set-Cookie: s=1")
 	app := answering(200, "Set-Cookie: app=1", "Content-Type: text/html", "Etag: \"1\"")
 	noStore := http.Header{"Cache-Control": {"no-store"}}
+	fromElsewhere := append([]string{"Sec-Fetch-Site: cross-site"}, visit...)
 	back := func(to string) http.Header {
 		return http.Header{"Cache-Control": {"no-store"}, "Location": {to}, "Content-Length": {"0"}}
 	}
@@ -177,14 +179,24 @@ func TestRefreshPath(t *testing.T) {
 	}{
 		{"visit", app, "GET", "/_reauth?rd=%2Fbudget%3Fa%3D1%23b", visit, 303, back("/budget?a=1#b"), ""},
 		{"visit by a browser without fetch metadata", app, "GET", "/_reauth?rd=%2Fbudget", []string{acceptWeb}, 303, back("/budget"), ""},
-		{"visit from another site with rd", app, "GET", "/_reauth?rd=%2Fa", append(visit, "Sec-Fetch-Site: cross-site"), 303, back("/a"), ""},
-		{"visit from another site", app, "GET", "/_reauth", append(visit, "Sec-Fetch-Site: cross-site"), 303, back("/"), ""},
-		{"visit from another origin of the site", app, "GET", "/_reauth", append(visit, "Sec-Fetch-Site: same-site"), 303, back("/"), ""},
-		{"visit from another site, expired", login, "GET", "/_reauth", append(visit, "Sec-Fetch-Site: cross-site"), 302, passedLogin, "from behind"},
+		{"visit from another site with rd", app, "GET", "/_reauth?rd=%2Fa", fromElsewhere, 303, back("/a"), ""},
+		{"visit from another site with rd, expired", login, "GET", "/_reauth?rd=%2Fa", fromElsewhere, 302, passedLogin, "from behind"},
 		{"visit with an empty rd", app, "GET", "/_reauth?rd=", visit, 303, back("/"), ""},
 		{"visit with an rd that has no value", app, "GET", "/_reauth?rd", visit, 303, back("/"), ""},
 		{"visit with a bad rd", app, "GET", "/_reauth?rd=https%3A%2F%2Fevil.example", visit, 303, back("/"), ""},
 		{"visit with two rd", app, "GET", "/_reauth?rd=%2Fa&rd=%2Fb", visit, 303, back("/"), ""},
+		{"visit with a semicolon", app, "GET", "/_reauth?rd=/a;b", visit, 303, back("/a;b"), ""},
+		{"visit with an encoded semicolon", app, "GET", "/_reauth?rd=%2Fa%3Bb", visit, 303, back("/a;b"), ""},
+		{"visit with a semicolon elsewhere", app, "GET", "/_reauth?rd=/a&x=1;y", visit, 303, back("/a"), ""},
+		{"visit with something else that cannot be read", app, "GET", "/_reauth?%zz&x=%zz&rd=/a", visit, 303, back("/a"), ""},
+		{"visit with an rd that cannot be read", app, "GET", "/_reauth?rd=/a%zz", visit, 303, back("/"), ""},
+		{"visit with an encoded name", app, "GET", "/_reauth?%72d=/a+b", visit, 303, back("/a%20b"), ""},
+		{"visit with a hundred pairs", app, "GET", "/_reauth?" + strings.Repeat("x&", maxPairs-1) + "rd=/a", visit, 303, back("/a"), ""},
+		{"visit with more", app, "GET", "/_reauth?" + strings.Repeat("x&", maxPairs) + "rd=/a", visit, 303, back("/"), ""},
+		{"visit with rd that asks for the login too", app, "GET", "/_reauth?login&rd=/a", visit, 303, back("/a"), ""},
+		{"visit that asks for the login, expired", login, "GET", "/_reauth?login", fromElsewhere, 302, passedLogin, "from behind"},
+		{"visit that asks for the login, auth server down", answering(500), "GET", "/_reauth?login", visit, 500, http.Header{}, "from behind"},
+		{"fetch that asks for the login", app, "GET", "/_reauth?login", []string{scripted}, 204, noStore, ""},
 		{"HEAD", app, "HEAD", "/_reauth?rd=%2Fa", visit, 303, back("/a"), ""},
 		{"fetch", app, "GET", "/_reauth", []string{scripted}, 204, noStore, ""},
 		{"fetch with rd", app, "GET", "/_reauth?rd=%2Fa", []string{scripted}, 204, noStore, ""},
@@ -206,7 +218,9 @@ func TestRefreshPath(t *testing.T) {
 	for _, tt := range tests {
 		tt := tt
 		t.Run(tt.name, func(t *testing.T) {
-			res := serveOnce(newHandler(t, tt.next, nil), request(tt.method, tt.target, tt.headers...))
+			// As Traefik's entry points do.
+			h := http.AllowQuerySemicolons(newHandler(t, tt.next, nil))
+			res := serveOnce(h, request(tt.method, tt.target, tt.headers...))
 			if res.StatusCode != tt.status || bodyOf(res) != tt.body {
 				t.Errorf("status %d, want %d", res.StatusCode, tt.status)
 			}
@@ -217,14 +231,309 @@ func TestRefreshPath(t *testing.T) {
 	}
 }
 
+// tokenThat returns a token with this payload.
+func tokenThat(payload string) string {
+	encode := base64.RawURLEncoding.EncodeToString
+	return encode([]byte(`{"alg":"HS256"}`)) + "." + encode([]byte(payload)) + "." + encode([]byte("signature"))
+}
+
+// tokenFor returns a token that ends in this time.
+func tokenFor(left time.Duration) string {
+	return tokenThat(`{"exp":` + strconv.FormatInt(time.Now().Add(left).Unix(), 10) + `}`)
+}
+
+// identifying passes a request on to next as forwardAuth does, with the outpost's
+// token in the header that came.
+func identifying(token string, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
+		req.Header.Set(tokenHeader, token)
+		next.ServeHTTP(rw, req.WithContext(req.Context()))
+	})
+}
+
+// muteLog keeps the warning about a token that comes from the client out of the
+// tests' output, until what it returns is called.
+func muteLog() func() {
+	before := log.Writer()
+	log.SetOutput(io.Discard)
+	return func() { log.SetOutput(before) }
+}
+
+func TestProbe(t *testing.T) {
+	defer muteLog()()
+	app := answering(200, "Set-Cookie: app=1", "Content-Type: text/html", "Content-Length: 11", "Etag: \"1\"", "X-Frame-Options: SAMEORIGIN")
+	token := tokenFor(time.Hour)
+	const active, inactive = `{"active":true}`, `{"active":false}`
+	// A second may pass before the answer, and the token's end is a whole one.
+	anHour := map[string]bool{`{"active":true,"expires_in":3600}`: true, `{"active":true,"expires_in":3599}`: true, `{"active":true,"expires_in":3598}`: true}
+	only := func(body string) map[string]bool { return map[string]bool{body: true} }
+	tests := []struct {
+		name    string
+		next    http.Handler
+		method  string
+		headers []string
+		want    map[string]bool
+	}{
+		{"good", app, "GET", []string{scripted}, only(active)},
+		{"without fetch metadata", app, "GET", []string{acceptAll}, only(active)},
+		{"without CORS", app, "GET", []string{"Sec-Fetch-Mode: no-cors"}, only(active)},
+		{"known end", identifying(token, app), "GET", []string{scripted}, anHour},
+		{"known end, behind the app's own login", identifying(token, answering(302, "Location: /login")), "GET", []string{scripted}, anHour},
+		{"ended by now", identifying(tokenFor(-time.Hour), app), "GET", []string{scripted}, only(active)},
+		{"no token", identifying("", app), "GET", []string{scripted}, only(active)},
+		{"the client's own token", app, "GET", []string{scripted, tokenHeader + ": " + token}, only(active)},
+		{"the client's own tokens", app, "GET", []string{scripted, tokenHeader + ": " + token, "x-authentik-JWT: " + token}, only(active)},
+		{"the client's own token, known end", identifying(token, app), "GET", []string{scripted, tokenHeader + ": " + tokenFor(time.Minute)}, anHour},
+		{"the app knows no such path", answering(404), "GET", []string{scripted}, only(active)},
+		{"the auth server denies", answering(403), "GET", []string{scripted}, only(active)},
+		{"expired", expired, "GET", []string{scripted}, only(inactive)},
+		{"expired, start of the outpost", answering(302, "Location: "+startURL, "Set-Cookie: s=1"), "GET", []string{scripted}, only(inactive)},
+		{"expired, with a token", identifying(token, expired), "GET", []string{scripted}, only(inactive)},
+		{"HEAD", app, "HEAD", []string{scripted}, only("")},
+		{"HEAD, expired", expired, "HEAD", []string{scripted}, only("")},
+	}
+	for _, tt := range tests {
+		tt := tt
+		t.Run(tt.name, func(t *testing.T) {
+			res := serveOnce(newHandler(t, tt.next, nil), request(tt.method, "/_reauth?probe", tt.headers...))
+			body := bodyOf(res)
+			length := len(body)
+			if tt.method == "HEAD" {
+				length = len(active)
+				if tt.name == "HEAD, expired" {
+					length = len(inactive)
+				}
+			}
+			want := http.Header{
+				"Cache-Control":          {"no-store"},
+				"Content-Type":           {"application/json"},
+				"Content-Length":         {strconv.Itoa(length)},
+				"X-Content-Type-Options": {"nosniff"},
+			}
+			if res.StatusCode != 200 || !tt.want[body] {
+				t.Errorf("status %d, body %s, want %v", res.StatusCode, body, tt.want)
+			}
+			if !reflect.DeepEqual(res.Header, want) {
+				t.Errorf("headers\n got %v\nwant %v", res.Header, want)
+			}
+		})
+	}
+}
+
+func TestWhatIsNoProbe(t *testing.T) {
+	tests := []struct {
+		name   string
+		next   http.Handler
+		method string
+		target string
+		header string
+		status int
+	}{
+		{"auth server down", answering(503, "Set-Cookie: s=1"), "GET", "/_reauth?probe", scripted, 503},
+		{"POST", answering(200), "POST", "/_reauth?probe", scripted, 405},
+		{"visit", answering(500), "GET", "/_reauth?probe", navigate, 200},
+		{"another query", answering(200), "GET", "/_reauth?probe=", scripted, 204},
+		{"query that goes on", answering(200), "GET", "/_reauth?probe&x", scripted, 204},
+		{"another path", answering(200), "GET", "/?probe", scripted, 200},
+	}
+	for _, tt := range tests {
+		tt := tt
+		t.Run(tt.name, func(t *testing.T) {
+			res := serveOnce(newHandler(t, tt.next, nil), request(tt.method, tt.target, tt.header))
+			if body := bodyOf(res); res.StatusCode != tt.status || strings.Contains(body, "active\":") {
+				t.Errorf("got %d %s", res.StatusCode, body)
+			}
+		})
+	}
+}
+
+// What an app may go by is the app's, and the probe alone reads the token.
+func TestOtherRequestsKeepTheirToken(t *testing.T) {
+	defer muteLog()()
+	for _, target := range []string{"/", "/_reauth", "/_reauth?probe=1"} {
+		newHandler(t, http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+			if req.Header.Get(tokenHeader) != "own" {
+				t.Errorf("%s lost its token", target)
+			}
+		}), nil).ServeHTTP(httptest.NewRecorder(), request("GET", target, scripted, tokenHeader+": own"))
+	}
+}
+
+func TestProbeWithAList(t *testing.T) {
+	res := serveOnce(newHandler(t, expired, withOrigins), request("GET", "/_reauth?probe", scripted, "Origin: "+listedOrigin))
+	if res.Header.Get("Access-Control-Allow-Origin") != listedOrigin || res.Header.Get("Vary") != "Origin" || bodyOf(res) != `{"active":false}` {
+		t.Errorf("got %v", res.Header)
+	}
+}
+
+// tokenNow is when the tokens of these tests are looked at.
+const tokenNow = 1800000000
+
+// tokens are what the outpost may send, and how many seconds are left, less than 0
+// where that is not known.
+var tokens = map[string]int64{
+	tokenThat(`{"exp":1800003600}`):                              3600,
+	tokenThat(`{"iss":"x","exp":1800000060,"aud":["a"]}`):        60,
+	tokenThat(`{"exp":1800000000}`):                              0,
+	tokenThat(`{"exp":1800000001.75}`):                           1,
+	tokenThat(`{"exp":1.8000036e9}`):                             3600,
+	tokenThat("{\"exp\":1800000060,\"name\":\"\u00fc\u00ff?\"}"): 60,
+	tokenThat(`{"exp":2115360000}`):                              maxLifetime,
+	".eyJleHAiOjE4MDAwMDAwNjB9.":                                 60,
+
+	tokenThat(`{"exp":2115360001}`):        -1,
+	tokenThat(`{"exp":1799999999}`):        -1,
+	tokenThat(`{"exp":1799999999.999}`):    -1,
+	tokenThat(`{"exp":-1}`):                -1,
+	tokenThat(`{"exp":1e300}`):             -1,
+	tokenThat(`{"exp":1e400}`):             -1,
+	tokenThat(`{"exp":"1800003600"}`):      -1,
+	tokenThat(`{"exp":null}`):              -1,
+	tokenThat(`{"exp":[1800003600]}`):      -1,
+	tokenThat(`{"iat":1800003600}`):        -1,
+	tokenThat(`{}`):                        -1,
+	tokenThat(`null`):                      -1,
+	tokenThat(`1800003600`):                -1,
+	tokenThat(`{"exp":1800003600`):         -1,
+	tokenThat(`{"exp":1800003600}{}`):      -1,
+	tokenThat(``):                          -1,
+	tokenThat(`{"exp":1800003600}`) + ".x": -1,
+	tokenThat(`{"exp":1800003600}`) + "..": -1,
+	"x." + tokenThat(`{"exp":1800003600}`): -1,
+	"x.eyJleHAiOjE4MDAwMDAwNjB9":           -1,
+	"eyJleHAiOjE4MDAwMDAwNjB9":             -1,
+	"x.eyJleHAiOjE4MDAwMDAwNjB9=.x":        -1,
+	"x.{\"exp\":1800003600}.x":             -1,
+	"x.ey+leHAiOjE4MDAwMDAwNjB9.x":         -1,
+	"":                                     -1,
+	"..":                                   -1,
+	tokenThat(`{"exp":1800003600}`) + strings.Repeat("a", maxToken): -1,
+}
+
+func TestSecondsLeft(t *testing.T) {
+	for token, want := range tokens {
+		left, known := secondsLeft(token, time.Unix(tokenNow, 0))
+		if known != (want >= 0) || known && left != want {
+			t.Errorf("%.99q: %d, %v, want %d", token, left, known, want)
+		}
+	}
+	token := tokenThat(`{"exp":1800000060}`)
+	if left, _ := secondsLeft(token, time.UnixMilli(tokenNow*1000+1)); left != 59 {
+		t.Errorf("%d seconds after a millisecond: it is not rounded down", left)
+	}
+	long := tokenThat(`{"exp":1800000060}`)
+	long += strings.Repeat("a", maxToken-len(long))
+	if _, known := secondsLeft(long, time.Unix(tokenNow, 0)); !known {
+		t.Error("the longest token is not read")
+	}
+}
+
+func FuzzSecondsLeft(f *testing.F) {
+	for token := range tokens {
+		f.Add(token)
+	}
+	f.Fuzz(func(t *testing.T, token string) {
+		left, known := secondsLeft(token, time.Unix(tokenNow, 0))
+		if !known {
+			return
+		}
+		if left < 0 || left > maxLifetime {
+			t.Errorf("%.99q ends in %d seconds", token, left)
+		}
+		parts := strings.Split(token, ".")
+		if len(parts) != 3 {
+			t.Fatalf("%.99q has %d parts", token, len(parts))
+		}
+		payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+		if err != nil || !strings.Contains(strings.ToLower(string(payload)), "exp") && !strings.Contains(string(payload), `\u`) {
+			t.Errorf("%.99q tells an end by %q, %v", token, payload, err)
+		}
+		if later, known := secondsLeft(token, time.Unix(tokenNow-1, 0)); known && later != left+1 {
+			t.Errorf("%.99q ends in %d seconds, and a second before in %d", token, left, later)
+		}
+	})
+}
+
+// policies are those of apps, and what becomes of them for a worker's script with
+// the login URLs of TestWorkerMayReachWhatTheRefreshScriptNeeds.
+var policies = map[string]string{
+	"":                           "",
+	"connect-src 'self'":         "connect-src 'self' AUTH",
+	"connect-src 'none'":         "connect-src 'self' AUTH",
+	"connect-src 'NONE'":         "connect-src 'self' AUTH",
+	"connect-src":                "connect-src 'self' AUTH",
+	"connect-src 'SELF'":         "connect-src 'SELF' AUTH",
+	"connect-src *":              "connect-src * 'self' AUTH",
+	"CONNECT-SRC wss: data:":     "CONNECT-SRC wss: data: 'self' AUTH",
+	"default-src 'self'":         "default-src 'self'; connect-src 'self' AUTH",
+	"default-src 'none'":         "default-src 'none'; connect-src 'self' AUTH",
+	"Default-Src":                "Default-Src; connect-src 'self' AUTH",
+	"default-src 'self';":        "default-src 'self';; connect-src 'self' AUTH",
+	"script-src 'self'; sandbox": "script-src 'self'; sandbox",
+	"connect-src HTTPS://Auth.example.com https://a.example/A https://a.example/a": "connect-src HTTPS://Auth.example.com https://a.example/A https://a.example/a 'self' http://login.example.net:8080",
+	"default-src 'none'; connect-src 'self'; img-src *":                            "default-src 'none'; connect-src 'self' AUTH; img-src *",
+	" script-src 'self' ;\tconnect-src  https://api.example ;img-src\t* ":          " script-src 'self' ;\tconnect-src https://api.example 'self' AUTH;img-src\t* ",
+	"connect-src 'none'; connect-src *":                                            "connect-src 'self' AUTH; connect-src *",
+	"default-src 'none'; default-src *":                                            "default-src 'none'; default-src *; connect-src 'self' AUTH",
+	"default-src; default-src *":                                                   "default-src; default-src *; connect-src 'self' AUTH",
+	"connect-srcs 'none'; x-default-src 'none'":                                    "connect-srcs 'none'; x-default-src 'none'",
+	"default-src 'self' , img-src *,connect-src 'none', ":                          "default-src 'self' ; connect-src 'self' AUTH, img-src *,connect-src 'self' AUTH, ",
+	"script-src 'nonce-connect-src'; connect-src a.example":                        "script-src 'nonce-connect-src'; connect-src a.example 'self' AUTH",
+}
+
+func TestWorkerMayReachWhatTheRefreshScriptNeeds(t *testing.T) {
+	change := func(c *Config) {
+		c.LoginURLs = []string{"/outpost.goauthentik.io/start", "https://Auth.example.com:443/application/o/authorize/",
+			"http://login.example.net:8080", "https://auth.example.com/other"}
+	}
+	const js = "Content-Type: text/javascript"
+	wanted := func(want string) string {
+		return strings.ReplaceAll(want, "AUTH", "https://auth.example.com http://login.example.net:8080")
+	}
+	for policy, want := range policies {
+		app := answering(200, js, "Content-Security-Policy: "+policy, "Content-Security-Policy-Report-Only: "+policy)
+		res := serveOnce(newHandler(t, app, change), request("GET", "/sw.js", asWorker...))
+		if got := res.Header["Content-Security-Policy"]; !reflect.DeepEqual(got, []string{wanted(want)}) {
+			t.Errorf("%q becomes\n     %q\nwant %q", policy, got, wanted(want))
+		}
+		if got := res.Header["Content-Security-Policy-Report-Only"]; !reflect.DeepEqual(got, []string{policy}) {
+			t.Errorf("what is only reported becomes %q", got)
+		}
+		again := answering(200, js, "Content-Security-Policy: "+wanted(want))
+		if got := serveOnce(newHandler(t, again, change), request("GET", "/sw.js", asWorker...)).Header.Get("Content-Security-Policy"); got != wanted(want) {
+			t.Errorf("%q becomes\n     %q", wanted(want), got)
+		}
+		page := serveOnce(newHandler(t, app, change), request("GET", "/app.js", scripted))
+		if got := page.Header.Get("Content-Security-Policy"); got != policy {
+			t.Errorf("away from the worker's script %q becomes %q", policy, got)
+		}
+	}
+}
+
+// Each line is a policy of its own, and all of them apply.
+func TestEveryPolicyOfTheWorkerIsWidened(t *testing.T) {
+	lines := []string{"connect-src 'none'", "img-src *", "default-src 'none'"}
+	want := []string{"connect-src 'self'", "img-src *", "default-src 'none'; connect-src 'self'"}
+	rec := httptest.NewRecorder()
+	// A middleware in front may set them for everything, and keep the list.
+	rec.Header()["Content-Security-Policy"] = lines
+	newHandler(t, expired, nil).ServeHTTP(rec, request("GET", "/sw.js", asWorker...))
+	if got := rec.Header()["Content-Security-Policy"]; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if lines[0] != "connect-src 'none'" {
+		t.Errorf("the list of another has changed: %q", lines)
+	}
+}
+
 // scriptWith returns the refresh script with these arguments.
 func scriptWith(arguments string) string {
 	return workerScript + "(" + arguments + ");"
 }
 
 const (
-	refreshArguments  = `"/_reauth",["/outpost.goauthentik.io"],false`
-	recoveryArguments = `"/_reauth",["/outpost.goauthentik.io"],true`
+	refreshArguments  = `"/_reauth",["/outpost.goauthentik.io"],"/outpost.goauthentik.io/start",false`
+	recoveryArguments = `"/_reauth",["/outpost.goauthentik.io"],"/outpost.goauthentik.io/start",true`
 )
 
 func TestRefreshScriptGoesInFront(t *testing.T) {
@@ -253,12 +562,14 @@ func TestRefreshScriptGoesInFront(t *testing.T) {
 			"Surrogate-Control: max-age=3600",
 			"Cross-Origin-Embedder-Policy: require-corp",
 			"Cross-Origin-Opener-Policy: same-origin",
+			"Content-Security-Policy: default-src 'none'",
 			"Service-Worker-Allowed: /app",
 			"Set-Cookie: s=1",
 			"X-App: 1",
 		}, nil, with(http.Header{
 			"Content-Length":             {strconv.Itoa(len(script) + 11)},
 			"Cross-Origin-Opener-Policy": {"same-origin"},
+			"Content-Security-Policy":    {"default-src 'none'; connect-src 'self'"},
 			"Service-Worker-Allowed":     {"/app"},
 			"Set-Cookie":                 {"s=1"},
 			"X-App":                      {"1"},
@@ -468,13 +779,18 @@ func TestSettingsOfTheScripts(t *testing.T) {
 		name      string
 		refresh   string
 		authPaths []string
+		logins    []string
 		want      string
 	}{
-		{"defaults", "/_reauth", CreateConfig().AuthPaths, `"/_reauth",["/outpost.goauthentik.io"]`},
-		{"several", "/a/~b", []string{"/auth", "/oauth2/"}, `"/a/~b",["/auth","/oauth2"]`},
-		{"no auth paths", "/_reauth", nil, `"/_reauth",[]`},
-		{"what ends a string or a script", "/_reauth", []string{`/a"b'c`, "/</script>`${x}"},
-			`"/_reauth",["/a\"b'c","/\u003c/script\u003e` + "`${x}" + `"]`},
+		{"defaults", "/_reauth", CreateConfig().AuthPaths, CreateConfig().LoginURLs,
+			`"/_reauth",["/outpost.goauthentik.io"],"/outpost.goauthentik.io/start"`},
+		{"several", "/a/~b", []string{"/auth", "/oauth2/"}, []string{"https://a.example/auth/in", "/x", "/oauth2/in/", "/auth/in"},
+			`"/a/~b",["/auth","/oauth2"],"/oauth2/in"`},
+		{"no auth paths", "/_reauth", nil, []string{"/outpost.goauthentik.io/start"}, `"/_reauth",[],""`},
+		{"login elsewhere", "/_reauth", CreateConfig().AuthPaths, []string{"https://app.example.com/outpost.goauthentik.io/start"},
+			`"/_reauth",["/outpost.goauthentik.io"],""`},
+		{"what ends a string or a script", "/_reauth", []string{`/a"b'c`, "/</script>`${x}"}, []string{`/a"b'c/<`},
+			`"/_reauth",["/a\"b'c","/\u003c/script\u003e` + "`${x}" + `"],"/a\"b'c/\u003c"`},
 	}
 	for _, tt := range tests {
 		tt := tt
@@ -482,7 +798,7 @@ func TestSettingsOfTheScripts(t *testing.T) {
 			change := func(c *Config) {
 				c.RefreshPath = tt.refresh
 				c.AuthPaths = tt.authPaths
-				c.LoginURLs = []string{"/login"}
+				c.LoginURLs = append(tt.logins, "/login")
 			}
 			app := answering(200, "Content-Type: text/javascript")
 			got := bodyOf(serveOnce(newHandler(t, app, change), request("GET", "/sw.js", asWorker...)))
@@ -502,7 +818,7 @@ func TestSettingsOfTheScripts(t *testing.T) {
 func TestServedScriptsAreSmall(t *testing.T) {
 	h := parsed(t, nil)
 	for name, script := range map[string]string{"refresh script": h.refreshScript, "recovery script": h.recoveryScript} {
-		if len(script) == 0 || len(script) > 6144 || strings.ContainsAny(script, "\r\n\u2028\u2029") {
+		if len(script) == 0 || len(script) > 12288 || strings.ContainsAny(script, "\r\n\u2028\u2029") {
 			t.Errorf("the %s has %d bytes and %d line breaks", name, len(script), strings.Count(script, "\n"))
 		}
 	}
@@ -533,20 +849,29 @@ func TestPage(t *testing.T) {
 			t.Errorf("%s on the page, which its policy forbids", without)
 		}
 	}
+	elsewhere := strings.Replace(served, `<html lang="en">`, `<html lang="en" data-elsewhere>`, 1)
+	if elsewhere == served {
+		t.Errorf("the page does not start as it should: %.99s", served)
+	}
 	plain := http.Header{
 		"Cache-Control":  {"no-store"},
 		"Content-Type":   {"text/html; charset=utf-8"},
 		"Content-Length": {strconv.Itoa(len(served))},
 		"Content-Security-Policy": {"default-src 'none'; script-src " + hash(between(t, served, "<script>", "</script>")) +
-			"; style-src " + hash(between(t, served, "<style>", "</style>")) + "; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
+			"; style-src " + hash(between(t, served, "<style>", "</style>")) + "; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
 		"Referrer-Policy":        {"no-referrer"},
 		"X-Content-Type-Options": {"nosniff"},
 		"X-Frame-Options":        {"DENY"},
 	}
+	withLength := func(body string, more http.Header) http.Header {
+		return withHeader(withHeader(plain, http.Header{"Content-Length": {strconv.Itoa(len(body))}}), more)
+	}
 	withList := plain.Clone()
 	withList["Vary"] = []string{"Origin"}
+	app := answering(200, "Set-Cookie: app=1", "Content-Type: text/plain", "Content-Security-Policy: default-src *")
 	tests := []struct {
 		name    string
+		next    http.Handler
 		change  func(*Config)
 		method  string
 		target  string
@@ -554,19 +879,31 @@ func TestPage(t *testing.T) {
 		want    http.Header
 		body    string
 	}{
-		{"visit", nil, "GET", "/_reauth", []string{navigate, toDoc}, plain, served},
-		{"visit by a browser without fetch metadata", nil, "GET", "/_reauth", []string{acceptWeb}, plain, served},
-		{"visit from the app", nil, "GET", "/_reauth", []string{navigate, "Sec-Fetch-Site: same-origin"}, plain, served},
-		{"visit by the address bar", nil, "GET", "/_reauth", []string{navigate, "Sec-Fetch-Site: none"}, plain, served},
-		{"another parameter", nil, "GET", "/_reauth?from=%2Fa", []string{navigate}, plain, served},
-		{"HEAD", nil, "HEAD", "/_reauth", []string{navigate}, plain, ""},
-		{"with a list", withOrigins, "GET", "/_reauth", []string{navigate}, withList, served},
-		{"without the refresh script", func(c *Config) { c.ServiceWorker = false }, "GET", "/_reauth", []string{navigate}, plain, served},
+		{"visit", never, nil, "GET", "/_reauth", []string{navigate, toDoc}, plain, served},
+		{"visit by a browser without fetch metadata", never, nil, "GET", "/_reauth", []string{acceptWeb}, plain, served},
+		{"visit from the app", never, nil, "GET", "/_reauth", []string{navigate, "Sec-Fetch-Site: same-origin"}, plain, served},
+		{"visit by the address bar", never, nil, "GET", "/_reauth", []string{navigate, "Sec-Fetch-Site: none"}, plain, served},
+		{"another parameter", never, nil, "GET", "/_reauth?from=%2Fa", []string{navigate}, plain, served},
+		{"HEAD", never, nil, "HEAD", "/_reauth", []string{navigate}, plain, ""},
+		{"with a list", never, withOrigins, "GET", "/_reauth", []string{navigate}, withList, served},
+		{"without the refresh script", never, func(c *Config) { c.ServiceWorker = false }, "GET", "/_reauth", []string{navigate}, plain, served},
+		{"visit from another site", never, nil, "GET", "/_reauth", []string{navigate, "Sec-Fetch-Site: cross-site"}, withLength(elsewhere, nil), elsewhere},
+		{"visit from another origin of the site", never, nil, "GET", "/_reauth", []string{navigate, "Sec-Fetch-Site: same-site"}, withLength(elsewhere, nil), elsewhere},
+		{"visit from another site, HEAD", never, nil, "HEAD", "/_reauth", []string{navigate, "Sec-Fetch-Site: cross-site"}, withLength(elsewhere, nil), ""},
+		{"visit with a probe's query", never, nil, "GET", "/_reauth?probe", []string{navigate}, plain, served},
+		{"visit with more than the login", never, nil, "GET", "/_reauth?login=", []string{navigate}, plain, served},
+		{"visit that asks for the login", app, nil, "GET", "/_reauth?login", []string{navigate}, plain, served},
+		{"back from the login", app, nil, "GET", "/_reauth?login", []string{navigate, "Sec-Fetch-Site: cross-site"}, withLength(elsewhere, nil), elsewhere},
+		{"back from the login with a list", app, withOrigins, "GET", "/_reauth?login", []string{navigate, "Sec-Fetch-Site: same-site"},
+			withLength(elsewhere, http.Header{"Vary": {"Origin"}}), elsewhere},
+		{"visit that asks for the login, HEAD", app, nil, "HEAD", "/_reauth?login", []string{navigate}, plain, ""},
+		{"visit that asks for the login, denied", answering(403), nil, "GET", "/_reauth?login", []string{navigate}, plain, served},
+		{"visit that asks for the login, the app's own", answering(302, "Location: /login"), nil, "GET", "/_reauth?login", []string{navigate}, plain, served},
 	}
 	for _, tt := range tests {
 		tt := tt
 		t.Run(tt.name, func(t *testing.T) {
-			res := serveOnce(newHandler(t, never, tt.change), request(tt.method, tt.target, tt.headers...))
+			res := serveOnce(newHandler(t, tt.next, tt.change), request(tt.method, tt.target, tt.headers...))
 			if res.StatusCode != 200 || !reflect.DeepEqual(res.Header, tt.want) {
 				t.Errorf("got %d with\n     %v\nwant %v", res.StatusCode, res.Header, tt.want)
 			}
@@ -1041,23 +1378,38 @@ func TestRefreshDoesNotWaitForTheApp(t *testing.T) {
 	})
 	server := httptest.NewServer(newHandler(t, app, nil))
 	defer server.Close()
+	defer close(answered)
 	client := &http.Client{
 		Timeout: 10 * time.Second,
+		// On a connection that is used again one request waits for the other's app.
+		Transport: &http.Transport{DisableKeepAlives: true},
 		// Yaegi mixes up parameters that have no names.
 		CheckRedirect: func(_ *http.Request, _ []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	req, err := http.NewRequest("GET", server.URL+"/_reauth?rd=/a", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Sec-Fetch-Mode", "navigate")
-	res, err := client.Do(req)
-	close(answered)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = res.Body.Close() }()
-	if res.StatusCode != 303 || bodyOf(res) != "" {
-		t.Errorf("status %d", res.StatusCode)
+	for _, tt := range []struct {
+		target, mode string
+		status       int
+		body         string
+	}{
+		{"/_reauth?rd=/a", "navigate", 303, ""},
+		{"/_reauth?login", "navigate", 200, page},
+		{"/_reauth?probe", "cors", 200, `{"active":true}`},
+		{"/_reauth", "cors", 204, ""},
+	} {
+		req, err := http.NewRequest("GET", server.URL+tt.target, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Sec-Fetch-Mode", tt.mode)
+		res, err := client.Do(req)
+		if err != nil {
+			t.Errorf("%s: %v", tt.target, err)
+			continue
+		}
+		got := bodyOf(res)
+		_ = res.Body.Close()
+		if res.StatusCode != tt.status || got != tt.body {
+			t.Errorf("%s: status %d, body %s", tt.target, res.StatusCode, got)
+		}
 	}
 }

@@ -5,15 +5,67 @@ import vm from 'node:vm'
 
 const source = await readFile(new URL('page.js', import.meta.url), 'utf8')
 const ORIGIN = 'https://app.example.com'
+const SELF = `${ORIGIN}/_reauth`
+const HOUR = 60 * 60 * 1000
 
-// visit returns where the page goes to from a tab's history, with a referrer and
-// with what the worker says in the fragment.
-const visit = ({ navigation, referrer = '', hash = '' }) => {
-	const replaced = []
-	const location = { origin: ORIGIN, href: `${ORIGIN}/_reauth${hash}`, hash, replace: (url) => replaced.push(url) }
-	vm.runInNewContext(source, { window: { navigation }, navigation, document: { referrer }, location, URL })
-	assert.equal(replaced.length, 1)
-	return replaced[0]
+// A tab, whose storage outlasts a visit.
+class Tab {
+	now = Date.UTC(2026, 0, 1)
+	stored = new Map()
+	// Whether the session is good; undefined if nobody can tell.
+	active = false
+	// How storage fails.
+	closed = false
+
+	// visit resolves to where the page goes, or to what it shows if it stays.
+	async visit({ navigation, referrer = '', hash = '', search = '', elsewhere = false } = {}) {
+		const replaced = []
+		const elements = {
+			going: { hidden: false },
+			back: { hidden: true },
+			home: { hidden: false },
+			login: { href: '?rd=/' },
+		}
+		const storage = {
+			getItem: (key) => this.stored.get(key) ?? null,
+			setItem: (key, value) => this.stored.set(key, value),
+		}
+		const context = {
+			window: { navigation },
+			navigation,
+			document: {
+				referrer,
+				documentElement: { dataset: elsewhere ? { elsewhere: '' } : {} },
+				getElementById: (id) => elements[id],
+			},
+			location: { origin: ORIGIN, pathname: '/_reauth', hash, search, replace: (url) => replaced.push(url) },
+			Date: { now: () => this.now },
+			URL,
+			fetch: async (url, { cache, redirect }) => {
+				assert.deepEqual([url, cache, redirect], ['?probe', 'no-store', 'manual'])
+				if (this.active === undefined) throw new TypeError('Failed to fetch')
+				return Response.json({ active: this.active })
+			},
+		}
+		Object.defineProperty(context, 'sessionStorage', {
+			get: () => {
+				if (this.closed) throw new DOMException('Storage is closed', 'SecurityError')
+				return storage
+			},
+		})
+		vm.runInNewContext(source, context)
+		for (let i = 0; i < 5; i++) await new Promise(setImmediate)
+		assert.ok(replaced.length < 2)
+		return replaced[0] ?? elements
+	}
+
+	// trip makes a trip to the login, and resolves to where it ends.
+	async trip(from, back = { search: '?login', elsewhere: true }) {
+		this.active = false
+		assert.equal(await this.visit(from), '?login')
+		this.active = true
+		return this.visit(back)
+	}
 }
 
 // entries is a history, in which the page is the entry of that index.
@@ -21,38 +73,141 @@ const entries = (urls, index) => ({
 	navigation: { entries: () => urls.map((url) => ({ url })), currentEntry: { index } },
 })
 
-const self = `${ORIGIN}/_reauth`
+const home = `${ORIGIN}/`
 const cases = [
-	['the page before', entries([`${ORIGIN}/budget`, self], 1), '/budget'],
-	['query and hash', entries([`${ORIGIN}/a?b=c&d=%2F#e/f?g`, self], 1), '/a?b=c&d=%2F#e/f?g'],
-	['not ASCII', entries([`${ORIGIN}/%C3%BC?q=%26#%E2%82%AC`, self], 1), '/%C3%BC?q=%26#%E2%82%AC'],
-	['neither the first page nor the next', entries([`${ORIGIN}/1`, `${ORIGIN}/2`, self, `${ORIGIN}/4`], 2), '/2'],
+	['the page before', entries([`${ORIGIN}/budget`, SELF], 1), `${ORIGIN}/budget`],
+	['query and hash', entries([`${ORIGIN}/a?b=c&d=%2F#e/f?g`, SELF], 1), `${ORIGIN}/a?b=c&d=%2F#e/f?g`],
+	['not ASCII', entries([`${ORIGIN}/%C3%BC?q=%26#%E2%82%AC`, SELF], 1), `${ORIGIN}/%C3%BC?q=%26#%E2%82%AC`],
+	['an address of 10 kB', entries([`${ORIGIN}/${'a'.repeat(10_000)}`, SELF], 1), `${ORIGIN}/${'a'.repeat(10_000)}`],
+	['a path that begins with two slashes', entries([`${ORIGIN}//evil.example/`, SELF], 1), `${ORIGIN}//evil.example/`],
+	[
+		'neither the first page nor the next',
+		entries([`${ORIGIN}/1`, `${ORIGIN}/2`, SELF, `${ORIGIN}/4`], 2),
+		`${ORIGIN}/2`,
+	],
 	[
 		'the page before, whatever else is said',
-		{ ...entries([`${ORIGIN}/1#a`, self], 1), referrer: `${ORIGIN}/2`, hash: `#${ORIGIN}/3` },
-		'/1#a',
+		{ ...entries([`${ORIGIN}/1#a`, SELF], 1), referrer: `${ORIGIN}/2`, hash: `#${ORIGIN}/3` },
+		`${ORIGIN}/1#a`,
 	],
-	['nothing before', entries([self, `${ORIGIN}/next`], 0), '/'],
-	['a page that hides its address', entries([null, self], 1), '/'],
+	['nothing before', entries([SELF, `${ORIGIN}/next`], 0), home],
+	['itself', entries([`${SELF}?rd=/a`, SELF], 1), home],
+	['a page that hides its address', entries([null, SELF], 1), home],
 	[
 		'a page that hides its address, from where it was loaded',
-		{ ...entries([null, self], 1), referrer: `${ORIGIN}/sw.js`, hash: `#${ORIGIN}/a?b#c` },
-		'/a?b#c',
+		{ ...entries([null, SELF], 1), referrer: `${ORIGIN}/sw.js`, hash: `#${ORIGIN}/a?b#c` },
+		`${ORIGIN}/a?b#c`,
 	],
-	['nothing before, but a referrer', { ...entries([self], 0), referrer: `${ORIGIN}/opener` }, '/opener'],
-	['no Navigation API: the referrer', { referrer: `${ORIGIN}/a?b=%2F`, hash: `#${ORIGIN}/loaded#c` }, '/a?b=%2F'],
-	['no Navigation API: the tab has not moved', { referrer: `${ORIGIN}/a?b`, hash: `#${ORIGIN}/a?b#c#d` }, '/a?b#c#d'],
-	['no Navigation API: no referrer', { hash: `#${ORIGIN}/a?b#c` }, '/a?b#c'],
-	['no Navigation API: nothing is said', {}, '/'],
-	['the referrer of another origin', { referrer: 'https://evil.example/a' }, '/'],
-	['the referrer of another origin that looks alike', { referrer: `${ORIGIN}.evil.example/a` }, '/'],
-	['a fragment of another origin', { hash: '#https://evil.example/a' }, '/'],
-	['a fragment that is no URL', { hash: '#javascript:alert(1)' }, '/'],
-	['a fragment that is a path', { hash: '#//evil.example/a' }, '/'],
+	['nothing before, but a referrer', { ...entries([SELF], 0), referrer: `${ORIGIN}/opener` }, `${ORIGIN}/opener`],
+	[
+		'no Navigation API: the referrer',
+		{ referrer: `${ORIGIN}/a?b=%2F`, hash: `#${ORIGIN}/loaded#c` },
+		`${ORIGIN}/a?b=%2F`,
+	],
+	[
+		'no Navigation API: the tab has not moved',
+		{ referrer: `${ORIGIN}/a?b`, hash: `#${ORIGIN}/a?b#c#d` },
+		`${ORIGIN}/a?b#c#d`,
+	],
+	['no Navigation API: no referrer', { hash: `#${ORIGIN}/a?b#c` }, `${ORIGIN}/a?b#c`],
+	['no Navigation API: nothing is said', {}, home],
+	['the referrer of another origin', { referrer: 'https://evil.example/a' }, home],
+	['the referrer of another origin that looks alike', { referrer: `${ORIGIN}.evil.example/a` }, home],
+	['a fragment of another origin', { hash: '#https://evil.example/a' }, home],
+	['a fragment that is no URL', { hash: '#javascript:alert(1)' }, home],
+	['a fragment that is a path', { hash: '#//evil.example/a' }, home],
 ]
 
-for (const [name, tab, want] of cases) {
-	test(`back to: ${name}`, () => {
-		assert.equal(visit(tab), `?rd=${encodeURIComponent(want)}`)
+for (const [name, from, want] of cases) {
+	test(`back to: ${name}`, async () => {
+		assert.equal(await new Tab().trip(from), want)
+	})
+
+	test(`back to: ${name}, with storage closed`, async () => {
+		const tab = new Tab()
+		tab.closed = true
+		const { pathname, search, hash } = new URL(want)
+		assert.equal(await tab.visit(from), `?rd=${encodeURIComponent(pathname + search + hash)}`)
 	})
 }
+
+const app = entries([`${ORIGIN}/app#here`, SELF], 1)
+
+test('an auth server that forgets the query leads back all the same', async () => {
+	for (const elsewhere of [true, false]) {
+		assert.equal(await new Tab().trip(app, { elsewhere }), `${ORIGIN}/app#here`)
+	}
+})
+
+test('with a good session the page goes back at once', async () => {
+	const tab = new Tab()
+	tab.active = true
+	assert.equal(await tab.visit(app), `${ORIGIN}/app#here`)
+})
+
+test('a place is come back to once', async () => {
+	const tab = new Tab()
+	await tab.trip(app)
+	assert.equal(await tab.visit({ search: '?login', elsewhere: true }), '?rd=%2F')
+})
+
+test('a login that came back without a session does not loop, and can be begun again', async () => {
+	for (const active of [false, undefined]) {
+		const tab = new Tab()
+		await tab.visit(app)
+		tab.active = active
+		const { going, back, login } = await tab.visit({ elsewhere: true })
+		assert.deepEqual([going.hidden, back.hidden, login.href], [true, false, '?login'])
+		tab.active = true
+		assert.equal(await tab.visit({ search: '?login', elsewhere: true }), `${ORIGIN}/app#here`)
+	}
+})
+
+test('a new trip forgets a place that nobody came back to', async () => {
+	const tab = new Tab()
+	await tab.visit(app)
+	assert.equal(
+		await tab.trip({ ...entries([`${ORIGIN}/later`, SELF], 1), hash: `#${ORIGIN}/later` }),
+		`${ORIGIN}/later`,
+	)
+	await tab.visit(app)
+	tab.now += HOUR
+	assert.equal(await tab.trip(entries([`${ORIGIN}/later`, SELF], 1)), `${ORIGIN}/later`)
+})
+
+test('who sends a browser here from another origin does not choose the place', async () => {
+	const evil = {
+		...entries([`${ORIGIN}/evil`, SELF], 1),
+		referrer: `${ORIGIN}/evil`,
+		hash: `#${ORIGIN}/evil`,
+		elsewhere: true,
+	}
+	const tab = new Tab()
+	const { going, back, login } = await tab.visit(evil)
+	assert.deepEqual([going.hidden, back.hidden, login.href], [true, true, '?login'])
+	tab.active = true
+	assert.equal(await tab.visit(evil), '?rd=%2F')
+	await tab.visit({ ...evil, search: '?login', elsewhere: false })
+	assert.equal(tab.stored.has('reauth') && JSON.parse(tab.stored.get('reauth')).place, undefined)
+})
+
+test('what is stored by others is no place', async () => {
+	for (const stored of [
+		'',
+		'null',
+		'{}',
+		'{"place":"https://evil.example/","time":0}',
+		'{"place":"//evil.example/"}',
+	]) {
+		const tab = new Tab()
+		tab.active = true
+		tab.stored.set('reauth', stored)
+		assert.equal(await tab.visit({ search: '?login', elsewhere: true }), '?rd=%2F')
+	}
+})
+
+test('where nobody can tell of the session, the login will', async () => {
+	const tab = new Tab()
+	tab.active = undefined
+	assert.equal(await tab.visit(app), '?login')
+})

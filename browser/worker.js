@@ -1,140 +1,398 @@
 // The refresh script. The plugin puts it in front of the app's own service
-// worker script, where it renews an expired session and sends refused requests
-// again. With recovering set it stands alone, in place of a script that the
-// browser could not get because the session has expired.
+// worker script. While the session is good it stands aside; it renews the session
+// before or after its end, sends refused requests again, and where that takes a
+// person, sends one tab through the login and back. With recovering set it stands
+// alone, in place of a script that the browser could not get because the session
+// has ended.
+//
+// A request of a page, once the app's own worker has left it to the network:
+//
+//	carries an edit          relayed with a copy, which is sent if it is refused
+//	else, session trusted    left to the browser, as without the script
+//	else                     held until the session is certain, then let go
+//
+// Let go is a 307 to its own URL: the browser sends the same request again, with
+// all that belongs to it, and this time it is left alone. What the app's worker
+// fetches itself is relayed; it is never handed a refusal.
+//
+// The session, as the probe at the refresh path tells it:
+//
+//	unknown  -> probe -> good, trusted until its end, or a few seconds where that is
+//	                     not known
+//	                  -> refused -> renewal -> good
+//	                                        -> lost
+//	lost     nothing is asked until a wait is over, which doubles each time, or until
+//	         something tells that the session may be good; a visible tab makes a trip
+//
+// A trip takes a tab to the refresh path, from there to the login, and back. The next
+// one waits for a while, unless the session was good in between or the person asks.
+//
+// A worker's life: install asks the worker in charge whether it has the script. If
+// not, the new one takes over, else it waits as the app wants; a recovery script then
+// renews the session and goes away.
 //
 // refreshPath is the path at which a session is renewed, authPaths are the path
-// prefixes of the auth server's, without trailing slashes. It is an expression,
-// so that the plugin can add the arguments.
-;(refreshPath, authPaths, recovering) => {
+// prefixes of the auth server's, without trailing slashes, and startPath is where a
+// login starts although the session is good, empty if there is no such path. It is an
+// expression, so that the plugin can add the arguments.
+;(refreshPath, authPaths, startPath, recovering) => {
 	// Browsers get a module worker's script without cookies: the auth server
 	// refuses that whether or not the session is good, and there is nothing to
 	// recover. The registration fails, as it does without the plugin.
 	if (recovering && this === undefined) throw new Error('A module worker cannot be had behind a login proxy.')
 
-	// How long nobody is sent to the login after somebody was, in milliseconds.
-	// Who comes back without having logged in wants to work offline.
-	const TRIP_PAUSE = 5 * 60 * 1000
-	// How long a renewal may take, in milliseconds. Every refused call waits.
-	const RENEWAL_LIMIT = 30 * 1000
-	// How long to wait between two looks for the app's own script, in milliseconds.
-	const UPDATE_PAUSE = 2 * 1000
-	// How long to wait before asking again to take over, in milliseconds.
-	const TAKE_OVER_PAUSE = 1000
+	const SECOND = 1000
+	const MINUTE = 60 * SECOND
+	// How long nobody is sent to the login after somebody was. Who comes back
+	// without having logged in wants to work offline.
+	const TRIP_PAUSE = 5 * MINUTE
+	// How long a renewal and a probe may take. Held requests wait for them.
+	const RENEWAL_LIMIT = 30 * SECOND
+	const PROBE_LIMIT = 10 * SECOND
+	// How long a session is trusted whose end is not known, and after how long it is
+	// looked at again beside what is left to the browser.
+	const TRUST = 6 * SECOND
+	const LOOK_PAUSE = 3 * SECOND
+	// How long before its known end a session is not trusted any more, how long it is
+	// at the least, and at most how long before the end it is renewed ahead.
+	const MARGIN = 2 * SECOND
+	const LEAST_TRUST = SECOND / 2
+	const AHEAD = MINUTE
+	// How far the two clocks may drift apart before neither is believed: one stops
+	// when the machine sleeps, the other can be set.
+	const DRIFT = 2 * SECOND
+	// How long nothing is asked after the first renewal in vain, and at most.
+	const FIRST_WAIT = 30 * SECOND
+	const LONGEST_WAIT = 30 * MINUTE
+	// How many refused paths are remembered until the session is good.
+	const MOST_PATHS = 200
+	// How long a visit may take to become a tab of the app's, and how often that is
+	// looked for.
+	const ARRIVAL_LIMIT = 20 * SECOND
+	const ARRIVAL_PAUSE = SECOND / 4
+	// How long the worker in charge may take to say that it has the script.
+	const ANSWER_LIMIT = 3 * SECOND
+	// How long to wait between two looks for the app's own script, and before asking
+	// again to take over.
+	const UPDATE_PAUSE = 2 * SECOND
+	const TAKE_OVER_PAUSE = SECOND
+
+	// The media types of bodies that are large, show progress, or come from a
+	// file. What has another type is taken for an edit.
+	const UPLOADS = /^(multipart\/form-data|application\/(octet-stream|pdf|zip|gzip|x-tar)|(audio|image|video)\/)/i
+	// WebKit sends a request that is let go without its body, and says nothing. So
+	// only engines that were seen to send it get to let go of one.
+	const LETS_GO_OF_BODIES = navigator.userAgentData !== undefined || /Gecko\/[\d.]+ Firefox\//.test(navigator.userAgent)
+
+	const fetch = self.fetch
+	const ignore = () => {}
 
 	// What must outlast this run of the worker is kept in a cache of our own.
 	// Its keys lie under the refresh path, which no app looks up in a cache. An
 	// app may delete it, and storage may be full: then less is known.
 	const CACHE = 'reauth'
-	const INSTALLED = `${refreshPath}?installed=${encodeURIComponent(registration.scope)}`
 	const TRIP = `${refreshPath}?trip`
-
-	const ignore = () => {}
+	const LOST = `${refreshPath}?lost`
 	const recall = (key) =>
 		caches
 			.match(key, { cacheName: CACHE })
 			.then((found) => found?.json())
 			.catch(ignore)
-	const remember = async (key, value) => {
-		const cache = await caches.open(CACHE)
-		await cache.put(key, Response.json(value))
-	}
-	const forget = async (key) => {
-		const cache = await caches.open(CACHE)
-		await cache.delete(key)
-	}
+	const remember = (key, value) =>
+		caches
+			.open(CACHE)
+			.then((cache) => (value ? cache.put(key, new Response(JSON.stringify(value))) : cache.delete(key)))
+			.catch(ignore)
 
-	const pathOf = (request) => new URL(request.url).pathname
-	const isOfOrigin = (request) => new URL(request.url).origin === location.origin
+	// All that a run of the worker remembers.
+	// What the last probe said: good, or not, or undefined if nobody could tell; how
+	// long it lasts, if that is known; and by both clocks when it was sent.
+	let session
+	// The longest that a session was seen to last.
+	let length = 0
+	// The probe, the renewal and the renewal ahead that are under way, and when the
+	// last one of these began.
+	let probe
+	let renewal
+	let ahead
+	let aheadAt = 0
+	// How many renewals have ended well.
+	let renewals = 0
+	// How many edits are on their way while the session is not certain.
+	let unproven = 0
+	// When the last trip began.
+	let trip = recall(TRIP)
+	// Since when and for how long nothing is asked, how many renewals were in vain,
+	// and the paths that were refused since.
+	let lost = recall(LOST)
+	// When the app's own script was looked for.
+	let looked = 0
 
-	// isOurs tells whether a refused answer to a request is to be settled. A visit
-	// gets along with the login's redirect, and what is sent without cookies never
-	// has a session.
-	const isOurs = (request) => isOfOrigin(request) && request.mode !== 'navigate' && request.credentials !== 'omit'
-
+	const pathOf = ({ url }) => new URL(url).pathname
+	const isOfOrigin = ({ url }) => new URL(url).origin === location.origin
 	const isReserved = (path) =>
 		path === refreshPath || authPaths.some((prefix) => path === prefix || path.startsWith(`${prefix}/`))
 
-	const isRefused = (response) => response.status === 401 && /^Reauth /.test(response.headers.get('WWW-Authenticate'))
+	// isOurs tells whether a request needs the session and is for us to settle. A
+	// visit gets along with the login's redirect, and what is sent without cookies
+	// never has a session.
+	const isOurs = (request) =>
+		isOfOrigin(request) &&
+		request.mode !== 'navigate' &&
+		request.credentials !== 'omit' &&
+		request.cache !== 'only-if-cached' &&
+		!isReserved(pathOf(request))
 
-	// isServed tells whether the session was good: a broken auth server says 5xx.
-	const isServed = (response) => !isRefused(response) && response.status < 500
+	// isBypass tells whether the app wants no worker to touch a request.
+	const isBypass = ({ headers, url }) => headers.has('ngsw-bypass') || new URL(url).searchParams.has('ngsw-bypass')
 
-	// How many renewals have ended, and the one that is under way.
-	let renewals = 0
-	let renewal
+	const isRefused = ({ status, headers }) => status === 401 && /^Reauth /.test(headers.get('WWW-Authenticate'))
 
-	// renew resolves to whether the auth server could be reached. Whether the
-	// session is good again only a replay can tell: the answer is opaque.
-	const renew = () => {
-		renewal ??= fetch(refreshPath, {
-			mode: 'no-cors',
-			credentials: 'include',
-			cache: 'no-store',
-			signal: AbortSignal.timeout(RENEWAL_LIMIT),
+	const mayHaveBody = ({ method }) => method !== 'GET' && method !== 'HEAD'
+
+	// carriesEdit tells whether a request changes something and is small enough to be
+	// kept until it is served. An answer that streams must not come by way of a worker.
+	const carriesEdit = (request) => {
+		if (!mayHaveBody(request) || request.headers.get('Accept') === 'text/event-stream') return false
+		const type = request.headers.get('Content-Type')
+		return type ? !UPLOADS.test(type) : !request.body
+	}
+
+	const isVisible = ({ visibilityState, frameType }) => visibilityState === 'visible' && frameType !== 'nested'
+
+	const fetchWithin = async (limit, url, options) => {
+		const controller = new AbortController()
+		const timer = setTimeout(() => controller.abort(), limit)
+		try {
+			return await fetch(url, { cache: 'no-store', signal: controller.signal, ...options })
+		} finally {
+			clearTimeout(timer)
+		}
+	}
+
+	const now = () => ({ at: Date.now(), clock: performance.now() })
+	// age is how old is what is known of the session, or Infinity if that cannot be told.
+	const age = () => {
+		if (!session) return Number.POSITIVE_INFINITY
+		const { at, clock } = now()
+		const passed = at - session.at
+		return passed < 0 || Math.abs(passed - (clock - session.clock)) > DRIFT ? Number.POSITIVE_INFINITY : passed
+	}
+	const isTrusted = () => session?.good === true && age() < (session.left ?? TRUST)
+	const isLately = (good) => session !== undefined && session.good === good && age() < LOOK_PAUSE
+
+	// ask sends the probe, which never leaves the origin, follows nothing and leaves no
+	// cookie, and resolves to whether the session is good.
+	const ask = async () => {
+		const sent = now()
+		let good
+		let left
+		try {
+			const response = await fetchWithin(PROBE_LIMIT, `${refreshPath}?probe`, { redirect: 'manual' })
+			const { active, expires_in } = await response.json()
+			if (response.ok && typeof active === 'boolean') good = active
+			// What is let go has to get through before it is held again.
+			if (expires_in !== undefined) left = Math.max(expires_in * SECOND - MARGIN, LEAST_TRUST)
+		} catch {
+			// No network, or another server than the plugin.
+		}
+		// What was found out since is newer.
+		if (session?.clock > sent.clock) return session.good
+		session = { ...sent, good, left }
+		if (good) {
+			length = Math.max(length, left ?? 0)
+			if (recovering) lookForApp()
+			await Promise.all([setTrip(), setLost()])
+		}
+		return good
+	}
+
+	// look shares the probe that is under way.
+	const look = () => {
+		probe ??= ask().finally(() => {
+			probe = undefined
 		})
-			.then(
-				() => {
-					renewals++
-					return true
-				},
-				() => false,
-			)
-			.finally(() => {
-				renewal = undefined
-			})
+		return probe
+	}
+
+	// follow goes the way of a login behind the scenes, and resolves to whether
+	// something came of it. What, only the probe can tell: the answer is opaque.
+	const follow = (url) =>
+		fetchWithin(RENEWAL_LIMIT, url, { mode: 'no-cors', credentials: 'include' }).then(
+			() => true,
+			() => false,
+		)
+
+	// renew resolves to whether the session is good again. A renewal may lose to
+	// another tab's login that is under way: only the second in vain says that it
+	// takes a person.
+	const renew = () => {
+		renewal ??= (async () => {
+			for (let tries = (await lost) ? 1 : 2; tries > 0; tries--) {
+				const came = await follow(refreshPath)
+				const good = await ask()
+				if (good) renewals++
+				if (good !== false) return good
+				if (!came) break
+			}
+			const { vain = 0, paths = [] } = (await lost) ?? {}
+			await setLost({ time: Date.now(), wait: Math.min(FIRST_WAIT * 2 ** vain, LONGEST_WAIT), vain: vain + 1, paths })
+			return false
+		})().finally(() => {
+			renewal = undefined
+		})
 		return renewal
 	}
 
-	const hasBody = ({ method }) => method !== 'GET' && method !== 'HEAD'
+	// renewAhead begins a new session while the old one is good and somebody looks.
+	const renewAhead = () => {
+		ahead ??= (async () => {
+			const tabs = await clients.matchAll({ type: 'window' })
+			if (!tabs.some(isVisible)) return
+			aheadAt = Date.now()
+			await follow(`${startPath}?rd=${encodeURIComponent(location.origin + refreshPath)}`)
+			await ask()
+		})().finally(() => {
+			ahead = undefined
+		})
+		return ahead
+	}
 
-	// settle resolves to the answer to a request, or if that is refused to the
-	// answer to its replay. The request left when seen renewals had ended; without
-	// a replay, or with one whose body cannot be sent again, the caller gets the
-	// 401. A renewal may lose to another tab's login that is under way: only the
-	// second in vain says that it takes a person.
-	const settle = async (answer, replay, seen, tries = 2) => {
-		const response = await answer
-		if (!isRefused(response)) return response
+	const setTrip = (next) => {
+		const before = trip
+		trip = next
+		return next || before ? remember(TRIP, next) : undefined
+	}
+	const setLost = (next) => {
+		const before = lost
+		lost = next
+		return next || before ? remember(LOST, next) : undefined
+	}
+
+	// isWaiting tells whether nothing is asked. A clock that was set back does not make
+	// the wait longer.
+	const isWaiting = async () => {
+		const last = await lost
+		return last !== undefined && Math.abs(Date.now() - last.time) < last.wait
+	}
+
+	// doubt ends the trust and the wait: the session may have changed.
+	const doubt = async () => {
+		if (session?.good) session = undefined
+		const last = await lost
+		if (last?.wait) await setLost({ ...last, wait: 0 })
+	}
+
+	// ensure resolves to whether the session is good, after a renewal if it takes one,
+	// and to undefined if nobody can tell.
+	const ensure = async () => {
+		if (isTrusted()) return true
+		// Then an answer is as good as without the script.
+		if (isLately(undefined)) return undefined
+		if (renewal) return renewal
+		if (await isWaiting()) return false
+		const good = isLately(false) ? false : await look()
+		return good === false ? renew() : good
+	}
+
+	// tend keeps the trust while requests are left to the browser.
+	const tend = (event) => {
+		if (age() > LOOK_PAUSE) event.waitUntil(look())
+		if (!startPath || session?.left === undefined) return
+		const span = Math.min(AHEAD, length / 4)
+		if (session.left - age() < span && Math.abs(Date.now() - aheadAt) > span) event.waitUntil(renewAhead())
+	}
+
+	// send resolves to the answer to a request. If that is refused it renews the
+	// session and sends the replay, and rejects where there is none or that does not
+	// help, as the login's redirect does without the script.
+	const send = async (request, replay, tries = 2) => {
+		const path = pathOf(request)
+		const isShut = (await lost)?.paths.includes(path)
+		const seen = renewals
+		if (!isShut) {
+			const answer = await exchange(request)
+			if (answer) return answer
+		}
 		// A renewal that ended after the request had left serves it too.
-		if (seen === renewals && !(await renew())) return response
-		if (!replay) return response
-		const next = tries > 1 && replay.clone()
-		const renewed = renewals
-		let again
+		const good = seen !== renewals || (await ensure())
+		if (good && replay && tries > 0) return send(replay, tries > 1 ? replay.clone() : undefined, tries - 1)
+		if (good === false) {
+			const { paths, ...rest } = await lost
+			if (!isShut) await setLost({ ...rest, paths: [...paths, path].slice(-MOST_PATHS) })
+			await logIn()
+		}
+		throw new TypeError('The session has ended.')
+	}
+
+	// exchange resolves to the answer to a request, or to undefined if it is refused.
+	const exchange = async (request) => {
+		const seen = renewals
 		try {
-			again = await fetch(replay)
+			const answer = await fetch(request)
+			if (!isRefused(answer)) return answer
+			if (seen === renewals) session = { ...now(), good: false }
+			return undefined
 		} catch (error) {
-			if (hasBody(replay)) return response
+			// The body of a refusal is not the one that the page expects.
+			if (request.integrity && (await look()) === false) return undefined
 			throw error
 		}
-		if (isServed(again)) await endTrip()
-		else if (isRefused(again) && next) return settle(again, next, renewed, tries - 1)
-		else if (isRefused(again)) await logIn(pathOf(replay))
-		return again
 	}
 
-	// The last trip to the login: when it started, and which path was refused.
-	let trip = recall(TRIP)
-	let leaving
-
-	const endTrip = () => {
-		trip = undefined
-		return forget(TRIP).catch(ignore)
+	// relay sends an edit with a copy at hand. The first one shows whether the session
+	// is good; what comes meanwhile waits for the probe, and does not get a 401 each.
+	const relay = async (request) => {
+		const replay = request.clone()
+		const last = await lost
+		if (!isTrusted() && (last || renewal || unproven > 0)) await ensure()
+		unproven++
+		try {
+			return await send(request, replay)
+		} finally {
+			unproven--
+		}
 	}
 
-	// served takes note that the server has answered a request. If it is for what
-	// was refused before the last trip, the session is good, and the next trip
-	// need not wait.
-	const served = async (request) => {
-		if (recovering) lookForApp()
-		const last = await trip
-		if (last?.path === pathOf(request)) await endTrip()
+	// hold answers once the session is certain. What cannot be let go is sent once.
+	const hold = async (request) => {
+		const good = await ensure()
+		const hasBody = mayHaveBody(request)
+		const letsGo =
+			request.redirect === 'follow' && (!hasBody || (LETS_GO_OF_BODIES && request.headers.has('Content-Type')))
+		if (good !== false && letsGo) return Response.redirect(request.url, 307)
+		return send(request, hasBody ? undefined : request.clone())
 	}
+
+	// fetchForApp is the fetch of the app's own worker.
+	const fetchForApp = async (input, init) => {
+		const request = new Request(input, init)
+		if (isOurs(request)) {
+			if (!mayHaveBody(request) || carriesEdit(request)) return relay(request)
+			await ensure()
+			return send(request)
+		}
+		const answer = await fetch(request)
+		if (isOfOrigin(request) && isRefused(answer)) throw new TypeError('There is no session without cookies.')
+		return answer
+	}
+
+	// addAgain is a method of the app's caches, tried once more after a renewal where
+	// it fails for want of a session.
+	const addAgain = (add) =>
+		async function (...args) {
+			try {
+				return await add.apply(this, args)
+			} catch (error) {
+				const seen = renewals
+				session = undefined
+				if (!(await ensure()) || seen === renewals) throw error
+				return add.apply(this, args)
+			}
+		}
 
 	// lookForApp asks for the app's own script now and then, which can be had once
 	// the session is good.
-	let looked = 0
 	const lookForApp = () => {
 		if (registration.installing || registration.waiting || Date.now() - looked < UPDATE_PAUSE) return
 		looked = Date.now()
@@ -143,71 +401,73 @@
 
 	// logIn sends the tab that the person looks at to the login and back. Tabs in
 	// the background stay: their calls succeed once one tab is back.
-	const logIn = (path) => {
-		leaving ??= (async () => {
-			const tabs = await clients.matchAll({ type: 'window' })
-			// The tab that had the focus last comes first.
-			const tab = tabs.find((client) => client.visibilityState === 'visible' && client.frameType !== 'nested')
-			const last = await trip
-			// A clock that was set back does not make the pause longer.
-			if (!tab || (last && Math.abs(Date.now() - last.time) < TRIP_PAUSE)) return
-			const next = { time: Date.now(), path }
-			trip = next
-			await remember(TRIP, next).catch(ignore)
-			const shared = await clients.matchAll({ type: 'sharedworker' })
-			// While a worker activates, the visit waits for it: it is not awaited.
-			leave(tab, shared.length > 0).catch(ignore)
-		})().finally(() => {
-			leaving = undefined
-		})
-		return leaving
+	const logIn = async (isWanted) => {
+		const tabs = await clients.matchAll({ type: 'window' })
+		const shared = await clients.matchAll({ type: 'sharedworker' })
+		// The tab that had the focus last comes first.
+		const tab = tabs.find((client) => isVisible(client) && !isReserved(pathOf(client)))
+		const last = await trip
+		// A clock that was set back does not make the pause longer.
+		if (!tab || (!isWanted && last && Math.abs(Date.now() - last.time) < TRIP_PAUSE)) return
+		await setTrip({ time: Date.now() })
+		// While a worker activates, the visit waits for it: it is not awaited.
+		leave(tab, shared.length > 0)
 	}
 
 	// leave sends a tab to the login. Who cancels that by going back would get the
 	// page as it was, but without its shared workers: Actual 26.9 then loses what
 	// is typed. A message to the page keeps browsers from keeping it so.
 	const leave = async (tab, sharesWorkers) => {
-		await tab.navigate(`${refreshPath}#${tab.url}`)
+		// Firefox rejects where the page at the refresh path goes on at once.
+		await tab.navigate(`${refreshPath}#${tab.url}`).catch(ignore)
 		if (sharesWorkers) tab.postMessage({})
 	}
 
-	let noted
-
-	// The first listener leaves to the network what the login needs, and makes
-	// sure that a refused answer of any later listener's is settled.
-	const first = (event) => {
-		restore()
-		// Not before the worker is active: many apps delete the caches that they do
-		// not know while it activates.
-		if (!recovering && registration.active?.state === 'activated') {
-			noted ??= remember(INSTALLED, true).catch(ignore)
-			event.waitUntil(noted)
+	// becomeTab resolves to the tab of a visit once it shows the app. Engines differ in
+	// when clients.get tells: at once, with nothing or half a client, or in the end.
+	const becomeTab = async (id) => {
+		for (let tries = ARRIVAL_LIMIT / ARRIVAL_PAUSE; tries > 0; tries--) {
+			const tabs = await clients.matchAll({ type: 'window' })
+			const tab = tabs.find((client) => client.id === id)
+			if (tab) return tab
+			await new Promise((resolve) => setTimeout(resolve, ARRIVAL_PAUSE))
 		}
-		const { request } = event
-		if (isOfOrigin(request) && isReserved(pathOf(request))) {
-			event.stopImmediatePropagation()
-			return
-		}
-		if (!isOurs(request)) return
-		const seen = renewals
-		// Only a request without a body can be sent again after the app's worker
-		// has used it.
-		const replay = !hasBody(request) && request.clone()
-		event.respondWith = (answer) => respond(event, answer, replay, seen)
 	}
 
-	const respond = (event, answer, replay, seen) =>
-		FetchEvent.prototype.respondWith.call(event, settle(answer, replay, seen))
+	// arrive looks after a visit that the app answers, from its cache or not. One that
+	// the network leads to the login never becomes a tab of the app's, and a renewal
+	// beside that would end it.
+	const arrive = async ({ resultingClientId, request }) => {
+		if ((await look()) !== false) return
+		const tab = await becomeTab(resultingClientId)
+		if (!tab) return
+		if (isVisible(tab)) await doubt()
+		// A reload is a wish.
+		if ((await ensure()) === false) await logIn(request.cache === 'no-cache' || request.cache === 'reload')
+	}
 
-	// The last listener gets what the app's worker leaves to the network, save
-	// for what needs no session or may be answered by the browser's cache only.
+	// The first listener leaves to the network what the login needs, and sees visits
+	// before the app's worker does.
+	const first = (event) => {
+		restore()
+		const { request } = event
+		if (!isOfOrigin(request)) return
+		if (isReserved(pathOf(request))) {
+			event.stopImmediatePropagation()
+			event.waitUntil(doubt())
+		} else if (request.mode === 'navigate' && request.destination === 'document') {
+			event.waitUntil(arrive(event))
+		}
+	}
+
+	// The last listener gets what the app's worker leaves to the network.
 	const last = (event) => {
 		const { request } = event
-		if (!isOurs(request) || request.cache === 'only-if-cached' || request.bodyUsed) return
-		const replay = request.clone()
-		const answer = fetch(request)
-		answer.then((response) => isServed(response) && served(request)).catch(ignore)
-		respond(event, answer, replay, renewals)
+		if (!isOurs(request) || isBypass(request) || event.defaultPrevented || request.bodyUsed) return
+		const trusted = isTrusted()
+		if (trusted) tend(event)
+		if (carriesEdit(request)) event.respondWith(relay(request))
+		else if (!trusted && !isLately(undefined)) event.respondWith(hold(request))
 	}
 
 	const keepLast = () => {
@@ -222,22 +482,30 @@
 		if (self.addEventListener === listen) delete self.addEventListener
 	}
 
-	self.addEventListener('fetch', first)
-	self.addEventListener('install', (event) => event.waitUntil(install()))
-	self.addEventListener('activate', (event) => event.waitUntil(activate()))
-	keepLast()
-	// Listeners may be added until the script has run, an onfetch among them.
-	self.addEventListener = listen
-	queueMicrotask(keepLast)
+	// A worker that has the script says whether it is in charge, which one is not that is
+	// there to be replaced. Any other says nothing.
+	const QUESTION = 'REAUTH_IN_CHARGE'
+	const reply = (event) => {
+		if (event.data?.type !== QUESTION) return
+		event.stopImmediatePropagation()
+		event.ports[0]?.postMessage(!recovering)
+	}
+	const isInCharge = () =>
+		new Promise((resolve) => {
+			const { port1, port2 } = new MessageChannel()
+			port1.onmessage = ({ data }) => resolve(data)
+			registration.active?.postMessage({ type: QUESTION }, [port2])
+			setTimeout(resolve, registration.active ? ANSWER_LIMIT : 0, false)
+		}).catch(ignore)
 
 	// install decides whether to take over. Where a refresh script is in charge
 	// already, updates wait as the app wants them to.
 	const install = async () => {
-		if (!(await recall(INSTALLED))) {
+		if (!(await isInCharge())) {
 			takeOver()
 		} else if (recovering) {
-			await renew()
-			throw new Error('The session had expired. The worker in charge stays.')
+			await ensure()
+			throw new Error('The session had ended. The worker in charge stays.')
 		}
 	}
 
@@ -248,15 +516,21 @@
 		setTimeout(() => (registration.installing || registration.waiting) && takeOver(), TAKE_OVER_PAUSE)
 	}
 
-	// activate covers the tabs that were loaded without a worker, too.
+	// activate covers the tabs that were loaded without a worker, too. The app works
+	// without a worker of its own until the session is good.
 	const activate = async () => {
 		await clients.claim()
-		if (recovering) {
-			// The app works without a worker of its own until the session is good.
-			await logIn(location.pathname)
-		} else {
-			// The script came with a good session.
-			await endTrip()
-		}
+		if (recovering) await logIn()
 	}
+
+	self.addEventListener('fetch', first)
+	self.addEventListener('message', reply)
+	self.addEventListener('install', (event) => event.waitUntil(install()))
+	self.addEventListener('activate', (event) => event.waitUntil(activate()))
+	keepLast()
+	// Listeners may be added until the script has run, an onfetch among them.
+	self.addEventListener = listen
+	queueMicrotask(keepLast)
+	WorkerGlobalScope.prototype.fetch = fetchForApp
+	for (const name of ['add', 'addAll']) Cache.prototype[name] = addAgain(Cache.prototype[name])
 }

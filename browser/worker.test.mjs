@@ -6,15 +6,28 @@ import vm from 'node:vm'
 const source = await readFile(new URL('worker.js', import.meta.url), 'utf8')
 const ORIGIN = 'https://app.example.com'
 const REFRESH = '/_reauth'
+const PROBE = `GET ${REFRESH}?probe`
+const RENEWAL = `GET ${REFRESH}`
+// The login that begins while the session is good, and ends at the refresh path.
+const START = '/auth/start'
+const AHEAD = `GET ${START}?rd=${encodeURIComponent(ORIGIN + REFRESH)}`
 // The visit says where the tab was when it was loaded.
 const VISIT = `${REFRESH}#${ORIGIN}/loaded?a#b`
-const MINUTE = 60 * 1000
+const SECOND = 1000
+const MINUTE = 60 * SECOND
 
 const absolute = (url) => new URL(url, ORIGIN).href
 
 // idle resolves when nothing is left that can go on by itself.
 const idle = async () => {
-	for (let i = 0; i < 5; i++) await new Promise(setImmediate)
+	for (let i = 0; i < 8; i++) await new Promise(setImmediate)
+}
+
+// The worker's Request resolves what it is given.
+class WorkerRequest extends Request {
+	constructor(input, init) {
+		super(typeof input === 'string' ? absolute(input) : input, init)
+	}
 }
 
 // A listener that fails is a failed test: Node rethrows what it throws.
@@ -28,9 +41,10 @@ class ExtendableEvent extends Event {
 
 // The real respondWith ends the dispatch, and takes one answer before its end.
 class FetchEvent extends ExtendableEvent {
-	constructor(request) {
+	constructor(request, resultingClientId = '') {
 		super('fetch', { cancelable: true })
 		this.request = request
+		this.resultingClientId = resultingClientId
 	}
 
 	respondWith(answer) {
@@ -57,7 +71,6 @@ class Caches {
 	used = new Set()
 	// The methods that fail.
 	broken = new Set()
-	puts = 0
 
 	#use(method) {
 		if (this.broken.has(method)) throw new DOMException('Storage is full', 'QuotaExceededError')
@@ -81,7 +94,6 @@ class Caches {
 		return {
 			put: async (key, response) => {
 				this.#use('put')
-				this.puts++
 				store.set(absolute(key), response)
 			},
 			delete: async (key) => {
@@ -96,6 +108,7 @@ class Caches {
 // worker's activation, so nothing may wait for it: here only arrive ends one.
 class Tab {
 	type = 'window'
+	id = 'tab'
 	visits = []
 	messages = 0
 	controlled = true
@@ -119,17 +132,28 @@ class Tab {
 	}
 }
 
+// Node's own keeps a process alive for as long as somebody listens.
+class Channel {
+	port1 = {}
+	port2 = { postMessage: (data) => queueMicrotask(() => this.port1.onmessage({ data })) }
+}
+
 // Browser is what outlasts a run of the worker, with the server behind it.
 class Browser {
 	now = Date.UTC(2026, 0, 1)
+	// What the clock that cannot be set shows.
+	clock = 0
 	caches = new Caches()
 	tab = new Tab()
 	tabs = [this.tab]
+	userAgent = {}
 	// Whether the session is good, whether a renewal makes it good, and how many
 	// come to nothing before one does.
 	session = true
 	renewable = true
 	vain = 0
+	// How many seconds a session lasts whose end is told.
+	validity
 	// Paths that need no session, and those that cannot be reached.
 	open = new Set()
 	lost = new Set()
@@ -149,42 +173,69 @@ class Browser {
 		return release
 	}
 
+	pass(time) {
+		this.now += time
+		this.clock += time
+		if (this.end <= this.now) this.session = false
+	}
+
+	begin() {
+		this.session = true
+		if (this.validity) this.end = this.now + this.validity * SECOND
+	}
+
 	fetch = async (input, init) => {
-		const request = new Request(typeof input === 'string' ? absolute(input) : input, init)
+		const request = new WorkerRequest(input, init)
+		request.signal.throwIfAborted()
 		const { pathname, search } = new URL(request.url)
 		const body = await request.text()
 		const token = request.headers.get('X-Actual-Token')
 		this.seen.push([request.method, pathname + search, token, body].filter(Boolean).join(' '))
-		if (this.lost.has(pathname)) throw new TypeError('Failed to fetch')
-		if (pathname === REFRESH) {
-			this.renewal = request
-			this.onrenewal?.()
-			await Promise.race([
-				this.#held.get(pathname),
-				new Promise((_, reject) => request.signal.addEventListener('abort', () => reject(request.signal.reason))),
-			])
-			this.session ||= this.renewable && this.vain-- <= 0
+		this.last = request
+		this.onrequest?.(pathname + search)
+		const held = async (key) => {
+			const aborted = new Promise((_, reject) => {
+				request.signal.addEventListener('abort', () => reject(request.signal.reason))
+			})
+			await Promise.race([this.#held.get(key), aborted])
+		}
+		if (this.lost.has(pathname + search)) throw new TypeError('Failed to fetch')
+		if (pathname === REFRESH && search === '?probe') {
+			const active = this.session
+			await held(pathname + search)
+			if (this.broken) return new Response('broken', { status: 502 })
+			if (this.stranger) return this.stranger()
+			const left = active && this.end ? { expires_in: Math.floor((this.end - this.now) / SECOND) } : {}
+			return Response.json({ active, ...left })
+		}
+		if (pathname === REFRESH || pathname === START) {
+			if (pathname === REFRESH) this.renewal = request
+			await held(pathname)
+			const lasts = this.session && pathname === REFRESH
+			if (!lasts && this.renewable && this.vain-- <= 0) this.begin()
 			return new Response(null, { status: 204 })
 		}
 		if (this.broken) return new Response('broken', { status: 502 })
 		const good = this.session || this.open.has(pathname)
-		await this.#held.get(pathname)
+		await held(pathname)
+		if (!good && request.integrity) throw new TypeError('Failed to fetch')
 		return good ? new Response(`answer to ${body || pathname}`) : refusal()
 	}
 
 	// expire ends the session; renewable tells whether it can be renewed.
 	expire(renewable) {
 		this.session = false
+		this.end = undefined
 		this.renewable = renewable
 	}
 
-	renewals() {
-		return this.seen.filter((line) => line === `GET ${REFRESH}`).length
+	count(line) {
+		return this.seen.filter((seen) => seen === line).length
 	}
 
 	// start runs the script for a new worker, with the app's own script behind it.
-	start({ app, recovering = false, scope = `${ORIGIN}/`, authPaths = ['/auth'] } = {}) {
-		return new Worker(this, app, recovering, scope, authPaths)
+	start({ app, ...settings } = {}) {
+		return new Worker(this, app, settings)
 	}
 }
 
@@ -199,37 +250,63 @@ class Worker {
 	scope = new Scope()
 	skipped = 0
 	updates = 0
-	limits = []
-	registration = {
-		active: { state: 'activated' },
-		installing: null,
-		waiting: null,
-		update: async () => {
-			this.updates++
-			throw new TypeError('Failed to update')
-		},
-	}
+	timers = []
+	// What the app's caches have added.
+	added = []
 
-	constructor(browser, app, recovering, scope, authPaths) {
+	constructor(
+		browser,
+		app,
+		{ recovering = false, scope = `${ORIGIN}/`, authPaths = ['/auth'], startPath = START, active },
+	) {
 		this.browser = browser
+		this.registration = {
+			active: active?.asActive() ?? null,
+			installing: null,
+			waiting: null,
+			update: async () => {
+				this.updates++
+				throw new TypeError('Failed to update')
+			},
+			scope,
+		}
+		// The global's own methods are its prototype's prototype's.
+		const WorkerGlobalScope = class {}
+		WorkerGlobalScope.prototype.fetch = browser.fetch
+		Object.defineProperty(this.scope, 'fetch', { get: () => WorkerGlobalScope.prototype.fetch })
+		const { added } = this
+		class Cache {
+			// As the real ones do, past the worker's fetch.
+			async addAll(paths) {
+				for (const path of paths) {
+					const response = await browser.fetch(path)
+					if (!response.ok) throw new TypeError('Request failed')
+					added.push(path)
+				}
+			}
+
+			add(path) {
+				return this.addAll([path])
+			}
+		}
 		const context = {
 			self: this.scope,
+			AbortController,
+			Cache,
 			EventTarget,
 			FetchEvent,
+			MessageChannel: Channel,
+			TypeError,
+			WorkerGlobalScope,
+			Request: WorkerRequest,
 			Response,
 			URL,
 			queueMicrotask,
-			fetch: browser.fetch,
 			caches: browser.caches,
 			location: new URL('/sw.js', ORIGIN),
+			navigator: browser.userAgent,
 			Date: { now: () => browser.now },
-			AbortSignal: {
-				timeout: (limit) => {
-					this.limits.push(limit)
-					this.limit = new AbortController()
-					return this.limit.signal
-				},
-			},
+			performance: { now: () => browser.clock },
 			clients: {
 				claim: async () => {
 					for (const tab of browser.tabs) tab.controlled = true
@@ -237,22 +314,47 @@ class Worker {
 				matchAll: async ({ type = 'window' } = {}) =>
 					browser.tabs.filter((client) => client.controlled && client.type === type),
 			},
-			registration: Object.assign(this.registration, { scope }),
+			registration: this.registration,
 			skipWaiting: async () => {
 				this.skipped++
 			},
 			// The test says when time is up.
-			setTimeout: (later) => {
-				this.later = later
+			setTimeout: (callback, limit, ...args) => {
+				const timer = { limit, end: () => callback(...args) }
+				this.timers.push(timer)
+				return timer
+			},
+			clearTimeout: (timer) => {
+				this.timers = this.timers.filter((other) => other !== timer)
 			},
 		}
-		vm.runInNewContext(source, context)(REFRESH, authPaths, recovering)
+		this.cache = new Cache()
+		vm.runInNewContext(source, context)(REFRESH, authPaths, startPath, recovering)
 		app?.(this.scope)
 	}
 
+	// asActive is the worker as a newer one's registration has it.
+	asActive() {
+		return {
+			state: 'activated',
+			postMessage: (data, ports) => {
+				const event = Object.assign(new ExtendableEvent('message', { cancelable: true }), { data, ports })
+				this.scope.dispatchEvent(event)
+			},
+		}
+	}
+
+	// end has the time of a timer come, of which there is one with this limit.
+	end(limit) {
+		const timer = this.timers.find((timer) => timer.limit === limit)
+		assert.ok(timer, `no timer of ${limit} among ${this.timers.map((timer) => timer.limit)}`)
+		this.timers = this.timers.filter((other) => other !== timer)
+		timer.end()
+	}
+
 	// dispatch returns the fetch event that a request comes to.
-	dispatch(request) {
-		const event = new FetchEvent(typeof request === 'string' ? new Request(absolute(request)) : request)
+	dispatch(request, resultingClientId) {
+		const event = new FetchEvent(typeof request === 'string' ? new WorkerRequest(request) : request, resultingClientId)
 		this.scope.dispatchEvent(event)
 		event.over = true
 		return event
@@ -264,12 +366,29 @@ class Worker {
 		return this.dispatch(request).answer
 	}
 
-	// text resolves to the status and the body of the answer.
-	async text(request) {
-		const answer = await this.ask(request)
-		const body = await answer.text()
+	// get is what a page gets for a request, which the browser sends if the worker
+	// leaves it alone or lets it go: a status and a body, or that it failed.
+	async get(request, turns = 0) {
+		const given = typeof request === 'string' ? new WorkerRequest(request) : request
+		const again = given.clone()
+		const { answer, work } = this.dispatch(given)
+		const outcome = await (answer ?? this.browser.fetch(again.clone())).catch((error) => error)
+		await Promise.all(work)
 		await idle()
-		return `${answer.status} ${body}`
+		if (outcome instanceof Error) return outcome.name
+		if (outcome.status === 307) {
+			assert.equal(outcome.headers.get('Location'), again.url)
+			assert.ok(turns < 20, 'too many redirects')
+			return this.get(again, turns + 1)
+		}
+		return `${outcome.status} ${await outcome.text()}`
+	}
+
+	// visit has a tab arrive at the app, and resolves when the worker is done with it.
+	async visit(path, { tab = 'tab', cache = 'default' } = {}) {
+		const { work } = this.dispatch(navigation(path, cache), tab)
+		await Promise.all(work)
+		await idle()
 	}
 
 	// extend resolves to what the install or activate event comes to.
@@ -282,15 +401,22 @@ class Worker {
 	}
 }
 
-const REFUSED = '401 {"status":"error"}'
+const FAILED = 'TypeError'
 
-const post = (path, body) => new Request(absolute(path), { method: 'POST', body })
+const post = (path, body, headers = { 'Content-Type': 'application/json' }) =>
+	new WorkerRequest(path, { method: 'POST', body, headers })
 
-const navigation = (path) => Object.defineProperty(new Request(absolute(path)), 'mode', { value: 'navigate' })
+const upload = (path, body = 'file') => post(path, body, { 'Content-Type': 'image/png' })
 
-const withoutCookies = (path) => new Request(absolute(path), { credentials: 'omit' })
+const navigation = (path, cache = 'default', destination = 'document') =>
+	Object.defineProperties(new WorkerRequest(path, { cache }), {
+		mode: { value: 'navigate' },
+		destination: { value: destination },
+	})
 
-const onlyIfCached = (path) => new Request(absolute(path), { mode: 'same-origin', cache: 'only-if-cached' })
+const withoutCookies = (path) => new WorkerRequest(path, { credentials: 'omit' })
+
+const onlyIfCached = (path) => new WorkerRequest(path, { mode: 'same-origin', cache: 'only-if-cached' })
 
 // answering is an app whose worker answers everything, and notes what it sees.
 const answering =
@@ -298,401 +424,177 @@ const answering =
 	(self) =>
 		self.addEventListener('fetch', (event) => {
 			saw.push(new URL(event.request.url).pathname)
-			event.respondWith(answer(event.request))
+			event.respondWith(answer(event.request, self))
 		})
 
-test('what the server answers is passed on', async () => {
+// relaying is an app whose worker fetches everything itself.
+const relaying = answering((request, self) => self.fetch(request))
+
+const chromium = { userAgentData: {} }
+
+// ---- With a good session ----
+
+test('the first request waits for the probe, and the next ones are left to the browser', async () => {
 	const browser = new Browser()
 	const worker = browser.start()
-	assert.equal(await worker.text('/a'), '200 answer to /a')
-	assert.equal(await worker.text(post('/b', 'body')), '200 answer to body')
-	assert.deepEqual(browser.seen, ['GET /a', 'POST /b body'])
-})
-
-test("a refusal that is not the plugin's is passed on", async () => {
-	for (const [status, challenge] of [
-		[401, undefined],
-		[401, 'Basic realm="Reauth "'],
-		[401, 'Reauthx y="z"'],
-		[403, 'Reauth realm="z"'],
-	]) {
-		const browser = new Browser()
-		const answer = new Response('', { status, headers: challenge ? { 'WWW-Authenticate': challenge } : {} })
-		const worker = browser.start({ app: answering(() => answer) })
-		assert.equal(await worker.ask('/a'), answer)
-		assert.equal(browser.renewals(), 0)
+	assert.equal(await worker.get('/a'), '200 answer to /a')
+	assert.deepEqual(browser.seen, [PROBE, 'GET /a'])
+	for (const request of ['/b', upload('/c'), new WorkerRequest('/d', { method: 'HEAD' })]) {
+		assert.equal(worker.ask(request), undefined)
 	}
-})
-
-test('a failed request fails', async () => {
-	const browser = new Browser()
-	browser.lost.add('/a')
-	await assert.rejects(browser.start().ask('/a'), { message: 'Failed to fetch' })
 	await idle()
-	assert.deepEqual(browser.seen, ['GET /a'])
+	assert.deepEqual(browser.seen, [PROBE, 'GET /a'])
 })
 
-test('a refused request is sent again after a renewal, as it was', async () => {
-	const browser = new Browser()
-	browser.expire(true)
-	const request = new Request(absolute('/sync?x=1'), {
-		method: 'PUT',
-		body: 'body',
-		headers: { 'X-Actual-Token': 't' },
-	})
-	assert.equal(await browser.start().text(request), '200 answer to body')
-	assert.deepEqual(browser.seen, ['PUT /sync?x=1 t body', `GET ${REFRESH}`, 'PUT /sync?x=1 t body'])
-	assert.deepEqual(browser.tab.visits, [])
+test('what waits is let go by a redirect to its own URL', async () => {
+	const { status, headers } = await new Browser().start().ask('/a?b=c')
+	assert.deepEqual([status, headers.get('Location')], [307, absolute('/a?b=c')])
 })
 
-test('the renewal goes with cookies, past every cache, to whatever origin it is sent', async () => {
+test('many requests wait for one probe', async () => {
 	const browser = new Browser()
-	browser.expire(true)
+	const worker = browser.start()
+	await Promise.all(['/a', '/b', '/c'].map((path) => worker.get(path)))
+	assert.equal(browser.count(PROBE), 1)
+})
+
+test('the probe goes past every cache, and follows nothing', async () => {
+	const browser = new Browser()
+	let probe
+	browser.onrequest = () => {
+		probe ??= browser.last
+	}
 	await browser.start().ask('/a')
-	const { mode, credentials, cache, redirect } = browser.renewal
-	assert.deepEqual([mode, credentials, cache, redirect], ['no-cors', 'include', 'no-store', 'follow'])
+	const { mode, credentials, cache, redirect } = probe
+	assert.deepEqual([mode, credentials, cache, redirect], ['cors', 'same-origin', 'no-store', 'manual'])
 })
 
-test('many refused requests wait for one renewal', async () => {
+test('a session whose end is not known is trusted for six seconds, and looked at again after three', async () => {
 	const browser = new Browser()
-	browser.expire(true)
-	const release = browser.hold(REFRESH)
 	const worker = browser.start()
-	const answers = ['/a', '/b', '/c', '/d'].map((path) => worker.text(path))
+	await worker.get('/a')
+	browser.pass(3 * SECOND)
+	assert.deepEqual(worker.dispatch('/b').work.length, 0)
+	browser.pass(1)
+	const { answer, work } = worker.dispatch('/c')
+	assert.equal(answer, undefined)
+	assert.equal(work.length, 1)
+	await Promise.all(work)
+	assert.equal(browser.count(PROBE), 2)
+	browser.pass(6 * SECOND - 1)
+	assert.equal(worker.ask('/d'), undefined)
 	await idle()
-	assert.deepEqual(browser.seen, ['GET /a', 'GET /b', 'GET /c', 'GET /d', `GET ${REFRESH}`])
-	release()
-	assert.deepEqual(
-		await Promise.all(answers),
-		['/a', '/b', '/c', '/d'].map((path) => `200 answer to ${path}`),
-	)
-	assert.equal(browser.renewals(), 1)
+	browser.pass(6 * SECOND)
+	assert.notEqual(worker.ask('/e'), undefined)
 })
 
-test('every time the session expires it is renewed', async () => {
+test('a session whose end is known is trusted until two seconds before it', async () => {
 	const browser = new Browser()
-	const worker = browser.start()
-	for (const path of ['/a', '/b']) {
-		browser.expire(true)
-		assert.equal(await worker.text(path), `200 answer to ${path}`)
+	browser.validity = 600
+	browser.begin()
+	const worker = browser.start({ startPath: '' })
+	await worker.get('/a')
+	for (let passed = 0; passed < 590; passed += 10) {
+		browser.pass(10 * SECOND)
+		const { answer, work } = worker.dispatch('/b')
+		assert.equal(answer, undefined)
+		await Promise.all(work)
 	}
-	assert.equal(browser.renewals(), 2)
-})
-
-test('what left before a renewal ended is only sent again', async () => {
-	const browser = new Browser()
-	browser.expire(true)
-	const release = browser.hold('/slow')
-	const worker = browser.start()
-	const slow = worker.text(post('/slow', 'body'))
+	browser.pass(8 * SECOND - 1)
+	assert.equal(worker.ask('/c'), undefined)
 	await idle()
-	assert.equal(await worker.text('/a'), '200 answer to /a')
-	release()
-	assert.equal(await slow, '200 answer to body')
-	assert.deepEqual(browser.seen, ['POST /slow body', 'GET /a', `GET ${REFRESH}`, 'GET /a', 'POST /slow body'])
+	// Looked at so late, it is trusted for half a second more.
+	browser.pass(SECOND / 2)
+	assert.notEqual(worker.ask('/d'), undefined)
 })
 
-test('what left before a renewal ended, and then met the next end of the session, is renewed', async () => {
+test('in the last two seconds of a session requests get through', async () => {
 	const browser = new Browser()
-	browser.expire(true)
-	const release = browser.hold('/slow')
-	const worker = browser.start()
-	const slow = worker.text(post('/slow', 'body'))
-	await idle()
-	assert.equal(await worker.text('/a'), '200 answer to /a')
-	browser.expire(true)
-	release()
-	assert.equal(await slow, '200 answer to body')
-	assert.deepEqual(browser.seen.slice(4), ['POST /slow body', `GET ${REFRESH}`, 'POST /slow body'])
-	assert.deepEqual(browser.tab.visits, [])
+	browser.validity = 1
+	browser.begin()
+	assert.equal(await browser.start().get('/a'), '200 answer to /a')
+	assert.deepEqual(browser.seen, [PROBE, 'GET /a'])
 })
 
-test('what left before a renewal ended, and is refused twice more, takes a login', async () => {
-	const browser = new Browser()
-	browser.expire(true)
-	const release = browser.hold('/slow')
-	const worker = browser.start()
-	const slow = worker.text(post('/slow', 'body'))
-	await idle()
-	assert.equal(await worker.text('/a'), '200 answer to /a')
-	browser.expire(false)
-	release()
-	assert.equal(await slow, REFUSED)
-	assert.deepEqual(browser.seen.slice(4), ['POST /slow body', `GET ${REFRESH}`, 'POST /slow body'])
-	assert.deepEqual(browser.tab.visits, [VISIT])
-})
-
-test('a renewal in vain is made once more', async () => {
-	for (const [vain, answer, visits] of [
-		[1, '200 answer to body', []],
-		[2, REFUSED, [VISIT]],
-	]) {
+for (const [what, jump] of [
+	['a clock that is set forward', (browser) => (browser.now += MINUTE)],
+	['a clock that is set back', (browser) => (browser.now -= MINUTE)],
+	['a machine that has slept', (browser) => (browser.now += 3 * SECOND)],
+]) {
+	test(`${what} ends the trust`, async () => {
 		const browser = new Browser()
-		browser.expire(true)
-		browser.vain = vain
-		assert.equal(await browser.start().text(post('/a', 'body')), answer)
-		assert.deepEqual(browser.seen, ['POST /a body', `GET ${REFRESH}`, 'POST /a body', `GET ${REFRESH}`, 'POST /a body'])
-		assert.deepEqual(browser.tab.visits, visits)
-	}
-})
-
-test('many refused requests share the second renewal, too', async () => {
-	const browser = new Browser()
-	browser.expire(true)
-	browser.vain = 1
-	const worker = browser.start()
-	const answers = await Promise.all(['/a', '/b', '/c'].map((path) => worker.text(path)))
-	assert.deepEqual(
-		answers,
-		['/a', '/b', '/c'].map((path) => `200 answer to ${path}`),
-	)
-	assert.equal(browser.renewals(), 2)
-})
-
-test('a renewal that ended after a replay had left serves it too', async () => {
-	const browser = new Browser()
-	browser.expire(true)
-	browser.vain = 1
-	let release
-	browser.onrenewal = () => {
-		release ??= browser.hold('/slow')
-	}
-	const worker = browser.start()
-	const slow = worker.text('/slow')
-	await idle()
-	assert.equal(await worker.text('/a'), '200 answer to /a')
-	release()
-	assert.equal(await slow, '200 answer to /slow')
-	assert.equal(browser.renewals(), 2)
-	assert.equal(browser.seen.at(-1), 'GET /slow')
-})
-
-test('a renewal that failed does not count', async () => {
-	const browser = new Browser()
-	browser.expire(true)
-	browser.lost.add(REFRESH)
-	const release = browser.hold('/slow')
-	const worker = browser.start()
-	const slow = worker.text('/slow')
-	await idle()
-	assert.equal(await worker.text('/a'), REFUSED)
-	browser.lost.clear()
-	release()
-	assert.equal(await slow, '200 answer to /slow')
-	assert.deepEqual(browser.seen, ['GET /slow', 'GET /a', `GET ${REFRESH}`, `GET ${REFRESH}`, 'GET /slow'])
-})
-
-test('without the auth server the caller gets the 401, and nobody is sent anywhere', async () => {
-	const browser = new Browser()
-	browser.expire(true)
-	browser.lost.add(REFRESH)
-	const worker = browser.start()
-	assert.equal(await worker.text('/a'), REFUSED)
-	assert.deepEqual(browser.tab.visits, [])
-	assert.deepEqual(browser.seen, ['GET /a', `GET ${REFRESH}`])
-	browser.lost.clear()
-	assert.equal(await worker.text('/a'), '200 answer to /a')
-})
-
-test('a renewal that does not end is given up after half a minute', async () => {
-	const browser = new Browser()
-	browser.expire(true)
-	browser.hold(REFRESH)
-	const worker = browser.start()
-	const answer = worker.text('/a')
-	await idle()
-	assert.deepEqual(worker.limits, [MINUTE / 2])
-	worker.limit.abort()
-	assert.equal(await answer, REFUSED)
-	assert.deepEqual(browser.tab.visits, [])
-})
-
-test('a replay that fails is no missing login', async () => {
-	// Whether the first replay fails, or the one after a renewal in vain.
-	for (const vain of [0, 1]) {
-		for (const method of ['GET', 'HEAD', 'POST', 'DELETE']) {
-			const browser = new Browser()
-			browser.expire(true)
-			browser.vain = vain
-			browser.onrenewal = () => {
-				if (browser.renewals() > vain) browser.lost.add('/a')
-			}
-			const answer = browser.start().ask(new Request(absolute('/a'), { method }))
-			const outcome = await answer.then(({ status }) => status, String)
-			assert.equal(outcome, method === 'GET' || method === 'HEAD' ? 'TypeError: Failed to fetch' : 401)
-			await idle()
-			assert.equal(browser.renewals(), vain + 1)
-			assert.deepEqual(browser.tab.visits, [])
-		}
-	}
-})
-
-test('a refused replay sends the visible tab to the login once', async () => {
-	const browser = new Browser()
-	browser.expire(false)
-	const worker = browser.start()
-	assert.deepEqual(await Promise.all(['/a', '/b', '/c'].map((path) => worker.text(path))), [REFUSED, REFUSED, REFUSED])
-	assert.deepEqual(browser.tab.visits, [VISIT])
-	assert.equal(await worker.text('/a'), REFUSED)
-	assert.deepEqual(browser.tab.visits, [VISIT])
-})
-
-test('the tab that had the focus last is sent, and neither a hidden one nor a frame', async () => {
-	const browser = new Browser()
-	browser.tabs = [
-		new Tab({ visibilityState: 'hidden' }),
-		new Tab({ frameType: 'nested' }),
-		new Tab({ frameType: 'auxiliary' }),
-		new Tab(),
-	]
-	browser.expire(false)
-	await browser.start().text('/a')
-	assert.deepEqual(
-		browser.tabs.map((tab) => tab.visits.length),
-		[0, 0, 1, 0],
-	)
-})
-
-test('where no tab could be sent, the next one is sent at once', async () => {
-	const browser = new Browser()
-	browser.tab.visibilityState = 'hidden'
-	browser.expire(false)
-	const worker = browser.start()
-	await worker.text('/a')
-	assert.deepEqual(browser.tab.visits, [])
-	browser.tab.visibilityState = 'visible'
-	await worker.text('/a')
-	assert.deepEqual(browser.tab.visits, [VISIT])
-})
-
-test('a tab that will not go makes no difference to the caller', async () => {
-	const browser = new Browser()
-	browser.tab.navigate = async () => {
-		throw new TypeError('Cannot navigate')
-	}
-	browser.expire(false)
-	assert.equal(await browser.start().text('/a'), REFUSED)
-})
-
-test('a page with shared workers is sent a message once it has gone', async () => {
-	for (const shared of [[], [{ type: 'sharedworker', controlled: true }]]) {
-		const browser = new Browser()
-		browser.tabs.push(...shared)
-		browser.expire(false)
-		await browser.start().text('/a')
-		assert.equal(browser.tab.messages, 0)
-		browser.tab.arrive()
-		await idle()
-		assert.equal(browser.tab.messages, shared.length)
-	}
-})
-
-test('nobody is sent twice in five minutes, whether or not the worker ran on', async () => {
-	for (const restart of [false, true]) {
-		const browser = new Browser()
-		browser.expire(false)
-		let worker = browser.start()
-		const refused = async (after) => {
-			browser.now += after
-			if (restart) worker = browser.start()
-			await worker.text('/a')
-			return browser.tab.visits.length
-		}
-		assert.equal(await refused(0), 1)
-		assert.equal(await refused(5 * MINUTE - 1), 1)
-		assert.equal(await refused(1), 2)
-		assert.equal(await refused(MINUTE), 2)
-	}
-})
-
-test('once the refused path was served, the next trip need not wait', async () => {
-	for (const restart of [false, true]) {
-		const browser = new Browser()
-		browser.expire(false)
+		browser.validity = 3600
+		browser.begin()
 		const worker = browser.start()
-		await worker.text('/a')
-		const later = restart ? browser.start() : worker
-		browser.session = true
-		await later.text('/a?again')
-		browser.expire(false)
-		await later.text('/b')
-		assert.deepEqual(browser.tab.visits, [VISIT, VISIT])
-		// The second trip counts like the first.
-		await browser.start().text('/b')
-		assert.equal(browser.tab.visits.length, 2)
+		await worker.get('/a')
+		jump(browser)
+		assert.notEqual(worker.ask('/b'), undefined)
+	})
+}
+
+test('what goes to the refresh path or to the auth server ends the trust', async () => {
+	for (const path of [REFRESH, '/auth/sign_out', navigation('/auth/callback?code=a')]) {
+		const browser = new Browser()
+		const worker = browser.start()
+		await worker.get('/a')
+		worker.ask(path)
+		assert.notEqual(worker.ask('/b'), undefined)
 	}
 })
 
-test('that another path was served does not end a trip', async () => {
+test('a new run of the worker trusts nothing', async () => {
 	const browser = new Browser()
-	browser.open.add('/public')
-	browser.expire(false)
-	const worker = browser.start()
-	await worker.text('/a')
-	await worker.text('/public')
-	await worker.text('/a')
-	assert.deepEqual(browser.tab.visits, [VISIT])
+	await browser.start().get('/a')
+	assert.notEqual(browser.start().ask('/a'), undefined)
 })
 
-test('that the auth server is broken does not end a trip', async () => {
+test('a visit is looked at beside, so that what the page asks for need not wait', async () => {
 	const browser = new Browser()
-	browser.expire(false)
 	const worker = browser.start()
-	await worker.text('/a')
-	browser.broken = true
-	assert.equal(await worker.text('/a'), '502 broken')
-	browser.broken = false
-	await worker.text('/a')
-	assert.deepEqual(browser.tab.visits, [VISIT])
-})
-
-test('a replay that meets a broken auth server does not end a trip', async () => {
-	const browser = new Browser()
-	browser.expire(false)
-	const worker = browser.start()
-	await worker.text('/a')
-	const release = browser.hold(REFRESH)
-	const answer = worker.text('/a')
+	assert.equal(worker.ask(navigation('/')), undefined)
 	await idle()
-	browser.broken = true
-	release()
-	assert.equal(await answer, '502 broken')
-	browser.broken = false
-	await worker.text('/a')
-	assert.deepEqual(browser.tab.visits, [VISIT])
+	assert.deepEqual(browser.seen, [PROBE])
+	assert.equal(worker.ask('/a'), undefined)
 })
 
-test('a clock that was set back does not make the pause longer', async () => {
+test('visits, other origins, only-if-cached, and what goes without cookies are left to the network', async () => {
 	const browser = new Browser()
-	browser.expire(false)
 	const worker = browser.start()
-	await worker.text('/a')
-	browser.now -= 5 * MINUTE
-	await worker.text('/a')
-	assert.deepEqual(browser.tab.visits, [VISIT, VISIT])
+	for (const request of [
+		navigation('/a', 'default', 'iframe'),
+		new WorkerRequest(`https://other.example.com${REFRESH}`),
+		onlyIfCached('/a'),
+		withoutCookies('/a'),
+		new WorkerRequest('/a', { method: 'POST', credentials: 'omit' }),
+	]) {
+		assert.equal(worker.ask(request), undefined)
+	}
+	await idle()
+	assert.deepEqual(browser.seen, [])
 })
 
-test('that the refused path was refused again does not end a trip', async () => {
+test('what no worker is to touch is left alone', async () => {
 	const browser = new Browser()
-	browser.expire(false)
 	const worker = browser.start()
-	await worker.text('/a')
-	browser.lost.add(REFRESH)
-	await worker.text('/a')
-	browser.lost.clear()
-	await worker.text('/a')
-	assert.deepEqual(browser.tab.visits, [VISIT])
+	for (const request of [
+		post('/a', 'body', { 'ngsw-bypass': '' }),
+		new WorkerRequest('/a', { headers: { 'NGSW-Bypass': 'true' } }),
+		'/a?ngsw-bypass',
+		'/a?b&ngsw-bypass=true',
+	]) {
+		assert.equal(worker.ask(request), undefined)
+	}
+	assert.notEqual(worker.ask('/a?b=ngsw-bypass'), undefined)
 })
 
-test('a replay that is served ends a trip, for later runs too', async () => {
-	const browser = new Browser()
-	browser.expire(false)
-	await browser.start().text('/a')
-	browser.renewable = true
-	assert.equal(await browser.start().text('/b'), '200 answer to /b')
-	browser.expire(false)
-	await browser.start().text('/c')
-	assert.deepEqual(browser.tab.visits, [VISIT, VISIT])
+test('what the app cancels or has used up is left to the browser', async () => {
+	for (const use of [(event) => event.preventDefault(), (event) => event.request.text()]) {
+		const browser = new Browser()
+		const worker = browser.start({ app: (self) => self.addEventListener('fetch', use) })
+		assert.equal(worker.ask(post('/a', 'body')), undefined)
+		await idle()
+		assert.deepEqual(browser.seen, [])
+	}
 })
 
 test('the refresh path and the auth paths are left to the network, past the app', async () => {
@@ -705,41 +607,106 @@ test('the refresh path and the auth paths are left to the network, past the app'
 	}
 	assert.deepEqual(saw, [])
 	for (const path of [`${REFRESH}/a`, `${REFRESH}x`, '/authx', '/x/auth', '/o', '/Auth']) {
-		assert.equal(await worker.text(path), '200 app', path)
+		assert.equal(await worker.get(path), '200 app', path)
 	}
 	assert.deepEqual(browser.seen, [])
 })
 
-test('navigations, other origins, only-if-cached and what goes without cookies are left to the network', async () => {
+test('an edit is relayed, whatever is trusted', async () => {
+	for (const [request, sent] of [
+		[post('/a', 'body'), 'POST /a body'],
+		[post('/a', 'body', { 'Content-Type': 'text/plain;charset=UTF-8' }), 'POST /a body'],
+		[post('/a', 'a=b', { 'Content-Type': 'application/x-www-form-urlencoded' }), 'POST /a a=b'],
+		[post('/a', 'body', { 'Content-Type': 'application/actual-sync' }), 'POST /a body'],
+		[new WorkerRequest('/a', { method: 'DELETE' }), 'DELETE /a'],
+	]) {
+		const browser = new Browser()
+		const worker = browser.start()
+		await worker.get('/first')
+		const { answer } = worker.dispatch(request)
+		assert.equal((await answer).status, 200)
+		assert.deepEqual(browser.seen.slice(2), [sent])
+	}
+})
+
+test('the first edit goes at once, and what comes while it is on its way waits for the probe', async () => {
+	const browser = new Browser()
+	const release = browser.hold('/slow')
+	const worker = browser.start()
+	const slow = worker.get(post('/slow', 'one'))
+	await idle()
+	const others = ['/b', '/c'].map((path) => worker.get(post(path, 'two')))
+	await Promise.all(others)
+	assert.deepEqual(browser.seen, ['POST /slow one', PROBE, 'POST /b two', 'POST /c two'])
+	release()
+	assert.equal(await slow, '200 answer to one')
+})
+
+const bodies = [
+	['a form with files', 'multipart/form-data; boundary=a'],
+	['a picture', 'image/png'],
+	['a video', 'Video/MP4'],
+	['bytes', 'application/octet-stream'],
+	['bytes of no type', undefined],
+]
+const sending = (type) =>
+	new WorkerRequest('/a', { method: 'PUT', body: new Uint8Array([97]), headers: type ? { 'Content-Type': type } : {} })
+
+for (const [what, type] of bodies) {
+	test(`${what} to upload: left to the browser while the session is trusted`, async () => {
+		const browser = new Browser()
+		const worker = browser.start()
+		await worker.get('/first')
+		assert.equal(worker.ask(sending(type)), undefined)
+	})
+
+	test(`${what} to upload: let go in engines that send bodies then, and else sent once`, async () => {
+		for (const [userAgent, sendsBodies] of [
+			[chromium, true],
+			[{ userAgent: 'Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0' }, true],
+			[
+				{
+					userAgent:
+						'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/26.0 Safari/605.1.15',
+				},
+				false,
+			],
+			[
+				{
+					userAgent:
+						'Mozilla/5.0 (iPhone; like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) FxiOS/150.0 Safari/605.1.15',
+				},
+				false,
+			],
+		]) {
+			const browser = new Browser()
+			browser.userAgent = userAgent
+			const { status } = await browser.start().ask(sending(type))
+			// A body of no type may be a stream, which cannot be sent twice.
+			const isLetGo = sendsBodies && type !== undefined
+			assert.equal(status, isLetGo ? 307 : 200)
+			assert.deepEqual(browser.seen, isLetGo ? [PROBE] : [PROBE, 'PUT /a a'])
+		}
+	})
+}
+
+test('a request for events is no edit, whatever its method', async () => {
 	const browser = new Browser()
 	const worker = browser.start()
-	for (const request of [
-		navigation('/a'),
-		new Request(`https://other.example.com${REFRESH}`),
-		onlyIfCached('/a'),
-		withoutCookies('/a'),
-	]) {
-		assert.equal(worker.ask(request), undefined)
-	}
-	await idle()
-	assert.deepEqual(browser.seen, [])
+	await worker.get('/first')
+	assert.equal(
+		worker.ask(post('/a', 'body', { 'Content-Type': 'application/json', Accept: 'text/event-stream' })),
+		undefined,
+	)
 })
 
-test('what the app answers to navigations, for other origins and without cookies is its own', async () => {
-	const browser = new Browser()
-	browser.expire(true)
-	const answer = refusal()
-	const worker = browser.start({ app: answering(() => answer) })
-	for (const request of [
-		navigation('/a'),
-		new Request('https://other.example.com/a'),
-		new Request(`https://other.example.com${REFRESH}`),
-		withoutCookies('/a'),
-	]) {
-		assert.equal(await worker.ask(request), answer)
+test('what must not follow a redirect is not let go by one', async () => {
+	for (const redirect of ['manual', 'error']) {
+		const browser = new Browser()
+		const answer = await browser.start().ask(new WorkerRequest('/a', { redirect }))
+		assert.equal(answer.status, 200)
+		assert.deepEqual(browser.seen, [PROBE, 'GET /a'])
 	}
-	await idle()
-	assert.equal(browser.renewals(), 0)
 })
 
 test("the app's answer is its own", async () => {
@@ -754,45 +721,738 @@ test("the app's answer is its own", async () => {
 	assert.deepEqual(browser.seen, [])
 })
 
-test('a request that the app has used up is left to the network', async () => {
-	const browser = new Browser()
-	const worker = browser.start({
-		app: (self) => self.addEventListener('fetch', (event) => event.request.text()),
-	})
-	assert.equal(worker.ask(post('/a', 'body')), undefined)
-	await idle()
-	assert.deepEqual(browser.seen, [])
-})
-
-test('a refused GET of the app is sent again', async () => {
-	const browser = new Browser()
-	for (const method of ['GET', 'HEAD']) {
-		browser.expire(true)
-		const worker = browser.start({ app: answering(browser.fetch) })
-		assert.equal((await worker.ask(new Request(absolute('/a'), { method }))).status, 200)
+test("a refusal that is not the plugin's is passed on", async () => {
+	for (const [status, challenge] of [
+		[401, undefined],
+		[401, 'Basic realm="Reauth "'],
+		[401, 'Reauthx y="z"'],
+		[403, 'Reauth realm="z"'],
+	]) {
+		const browser = new Browser()
+		const answer = new Response('', { status, headers: challenge ? { 'WWW-Authenticate': challenge } : {} })
+		browser.fetch = async () => answer
+		assert.equal(await browser.start({ app: relaying }).ask('/a'), answer)
+		assert.equal(await browser.start().ask(post('/a', 'body')), answer)
 	}
-	assert.deepEqual(browser.seen, ['GET /a', `GET ${REFRESH}`, 'GET /a', 'HEAD /a', `GET ${REFRESH}`, 'HEAD /a'])
 })
 
-test('a refused answer that the app has copied is settled like any other', async () => {
+test('a failed request fails', async () => {
+	const browser = new Browser()
+	browser.lost.add('/a')
+	const worker = browser.start()
+	assert.equal(await worker.get('/a'), FAILED)
+	assert.equal(await worker.get(post('/a', 'body')), FAILED)
+	assert.deepEqual(browser.seen, [PROBE, 'GET /a', 'POST /a body'])
+})
+
+for (const [what, break_] of [
+	['cannot be reached', (browser) => browser.lost.add(`${REFRESH}?probe`)],
+	['is broken', (browser) => (browser.broken = true)],
+	['is another than the plugin, with a page', (browser) => (browser.stranger = () => new Response('<!doctype html>'))],
+	[
+		'is another than the plugin, with some JSON',
+		(browser) => (browser.stranger = () => Response.json({ active: 'yes' })),
+	],
+	[
+		'is another than the plugin, with an error',
+		(browser) => (browser.stranger = () => Response.json({ active: false }, { status: 404 })),
+	],
+]) {
+	test(`where the server ${what}, requests go as without the script, and nobody is sent anywhere`, async () => {
+		const browser = new Browser()
+		break_(browser)
+		const worker = browser.start()
+		const status = browser.broken ? 502 : 200
+		assert.match(await worker.get('/a'), new RegExp(`^${status} `))
+		assert.match(await worker.get(upload('/b')), new RegExp(`^${status} `))
+		assert.match(await worker.get(post('/c', 'body')), new RegExp(`^${status} `))
+		assert.equal(browser.count(PROBE), 1)
+		// It is asked again after a while.
+		browser.pass(3 * SECOND)
+		await worker.get('/a')
+		assert.equal(browser.count(PROBE), 2)
+		assert.equal(browser.count(RENEWAL), 0)
+		assert.deepEqual(browser.tab.visits, [])
+	})
+}
+
+test('a probe that does not end is given up after ten seconds', async () => {
+	const browser = new Browser()
+	browser.hold(`${REFRESH}?probe`)
+	const worker = browser.start()
+	const answer = worker.get('/a')
+	await idle()
+	worker.end(10 * SECOND)
+	assert.equal(await answer, '200 answer to /a')
+	assert.deepEqual(worker.timers, [])
+})
+
+// ---- Renewing ahead ----
+
+test('a session whose end is known is renewed before it, while somebody looks', async () => {
+	for (const [validity, span] of [
+		[20, 4.5],
+		[600, 60],
+	]) {
+		const browser = new Browser()
+		browser.validity = validity
+		browser.begin()
+		const worker = browser.start()
+		const poll = async () => {
+			assert.equal(await worker.get('/poll'), '200 answer to /poll')
+		}
+		await poll()
+		const begun = browser.end
+		while (browser.end === begun) {
+			browser.pass(SECOND / 2)
+			await poll()
+		}
+		assert.ok(begun - 2 * SECOND - browser.now <= span * SECOND, `${begun - browser.now} ms before`)
+		for (let passed = 0; passed < 10 * validity; passed++) {
+			browser.pass(SECOND)
+			await poll()
+		}
+		assert.equal(browser.count(RENEWAL), 0)
+		assert.ok(browser.count(AHEAD) < 16, `${browser.count(AHEAD)} renewals ahead`)
+	}
+})
+
+test('an edit renews ahead like any other request', async () => {
+	const browser = new Browser()
+	browser.validity = 60
+	browser.begin()
+	const worker = browser.start()
+	await worker.get('/a')
+	browser.pass(50 * SECOND)
+	await worker.get(post('/b', 'body'))
+	assert.equal(browser.count(AHEAD), 1)
+})
+
+test('nothing is renewed ahead for tabs that nobody looks at, where there is no path for it, or without an end', async () => {
+	for (const [visibilityState, startPath, validity] of [
+		['hidden', START, 60],
+		['visible', '', 60],
+		['visible', START, undefined],
+	]) {
+		const browser = new Browser()
+		browser.validity = validity
+		browser.begin()
+		browser.tab.visibilityState = visibilityState
+		const worker = browser.start({ startPath })
+		await worker.get('/a')
+		browser.pass(50 * SECOND)
+		await worker.get('/b')
+		assert.equal(browser.count(AHEAD), 0)
+	}
+})
+
+test('a renewal ahead in vain is not made again before the end', async () => {
+	const browser = new Browser()
+	browser.validity = 60
+	browser.begin()
+	browser.renewable = false
+	const worker = browser.start()
+	await worker.get('/a')
+	browser.pass(46 * SECOND)
+	for (let passed = 0; passed < 11; passed++) {
+		browser.pass(SECOND)
+		await worker.get('/b')
+	}
+	assert.equal(browser.count(AHEAD), 1)
+	assert.deepEqual(browser.tab.visits, [])
+})
+
+// ---- After the end ----
+
+test('what is not trusted meets no refusal: it waits for the renewal', async () => {
+	for (const request of ['/a', new WorkerRequest('/a', { redirect: 'manual' }), upload('/a', '/a')]) {
+		const browser = new Browser()
+		browser.expire(true)
+		const { method } = typeof request === 'string' ? { method: 'GET' } : request
+		assert.equal(await browser.start().get(request), '200 answer to /a')
+		assert.deepEqual(browser.seen, [PROBE, RENEWAL, PROBE, method === 'GET' ? 'GET /a' : 'POST /a /a'])
+		assert.deepEqual(browser.tab.visits, [])
+	}
+})
+
+test('a refused edit is sent again after a renewal, as it was', async () => {
+	const browser = new Browser()
+	browser.expire(true)
+	const request = new WorkerRequest('/sync?x=1', {
+		method: 'PUT',
+		body: 'body',
+		headers: { 'X-Actual-Token': 't' },
+	})
+	assert.equal(await browser.start().get(request), '200 answer to body')
+	assert.deepEqual(browser.seen, ['PUT /sync?x=1 t body', RENEWAL, PROBE, 'PUT /sync?x=1 t body'])
+	assert.deepEqual(browser.tab.visits, [])
+})
+
+test('an edit is saved from an end that comes early', async () => {
+	const browser = new Browser()
+	browser.validity = 3600
+	browser.begin()
+	const worker = browser.start()
+	await worker.get('/a')
+	browser.expire(true)
+	assert.equal(await worker.get(post('/b', 'body')), '200 answer to body')
+	assert.deepEqual(browser.seen.slice(2), ['POST /b body', RENEWAL, PROBE, 'POST /b body'])
+})
+
+test('an end that comes early is noticed beside what is left to the browser', async () => {
+	const browser = new Browser()
+	browser.validity = 3600
+	browser.begin()
+	const worker = browser.start()
+	await worker.get('/a')
+	browser.pass(4 * SECOND)
+	browser.expire(true)
+	assert.equal(await worker.get('/b'), '401 {"status":"error"}')
+	assert.equal(await worker.get('/b'), '200 answer to /b')
+})
+
+test('the renewal goes with cookies, past every cache, to whatever origin it is sent', async () => {
+	const browser = new Browser()
+	browser.expire(true)
+	await browser.start().ask('/a')
+	const { mode, credentials, cache, redirect } = browser.renewal
+	assert.deepEqual([mode, credentials, cache, redirect], ['no-cors', 'include', 'no-store', 'follow'])
+})
+
+test('many refused edits wait for one renewal, and one of them gets a 401', async () => {
+	const browser = new Browser()
+	browser.expire(true)
+	const release = browser.hold(REFRESH)
+	const worker = browser.start()
+	const paths = ['/a', '/b', '/c', '/d']
+	const answers = paths.map((path) => worker.get(post(path, 'body')))
+	await idle()
+	assert.deepEqual(browser.seen.toSorted(), [RENEWAL, PROBE, 'POST /a body'])
+	release()
+	assert.deepEqual(
+		await Promise.all(answers),
+		paths.map(() => '200 answer to body'),
+	)
+	assert.equal(browser.count(RENEWAL), 1)
+})
+
+test('every time the session ends it is renewed', async () => {
+	const browser = new Browser()
+	const worker = browser.start()
+	for (const path of ['/a', '/b']) {
+		browser.expire(true)
+		assert.equal(await worker.get(post(path, 'body')), '200 answer to body')
+	}
+	assert.equal(browser.count(RENEWAL), 2)
+})
+
+test('what left before a renewal ended is only sent again', async () => {
+	const browser = new Browser()
+	browser.expire(true)
+	const release = browser.hold('/slow')
+	const worker = browser.start()
+	const slow = worker.get(post('/slow', 'body'))
+	await idle()
+	assert.equal(await worker.get('/a'), '200 answer to /a')
+	release()
+	assert.equal(await slow, '200 answer to body')
+	assert.deepEqual(browser.seen, ['POST /slow body', PROBE, RENEWAL, PROBE, 'GET /a', 'POST /slow body'])
+})
+
+test('what left before a renewal ended, and then met the next end of the session, is renewed', async () => {
+	const browser = new Browser()
+	browser.expire(true)
+	const release = browser.hold('/slow')
+	const worker = browser.start()
+	const slow = worker.get(post('/slow', 'body'))
+	await idle()
+	assert.equal(await worker.get('/a'), '200 answer to /a')
+	browser.expire(true)
+	release()
+	assert.equal(await slow, '200 answer to body')
+	assert.deepEqual(browser.seen.slice(5), ['POST /slow body', RENEWAL, PROBE, 'POST /slow body'])
+	assert.deepEqual(browser.tab.visits, [])
+})
+
+test('a probe from before a renewal says nothing about what came of it', async () => {
+	const browser = new Browser()
+	browser.expire(true)
+	const worker = browser.start()
+	browser.clock = 1
+	const release = browser.hold(`${REFRESH}?probe`)
+	const { work } = worker.dispatch(navigation('/'))
+	await idle()
+	browser.hold(`${REFRESH}?probe`)()
+	browser.clock = 2
+	assert.equal(await worker.get(post('/a', 'body')), '200 answer to body')
+	release()
+	await Promise.all(work)
+	assert.equal(worker.ask('/b'), undefined)
+})
+
+test('a renewal in vain is made once more', async () => {
+	for (const [vain, answer, visits] of [
+		[1, '200 answer to body', []],
+		[2, FAILED, [VISIT]],
+	]) {
+		const browser = new Browser()
+		browser.expire(true)
+		browser.vain = vain
+		assert.equal(await browser.start().get(post('/a', 'body')), answer)
+		assert.deepEqual(browser.seen.slice(0, 5), ['POST /a body', RENEWAL, PROBE, RENEWAL, PROBE])
+		assert.deepEqual(browser.tab.visits, visits)
+	}
+})
+
+test('what cannot be settled fails as it would without the script', async () => {
+	for (const [request, sent] of [
+		['/a', 'GET /a'],
+		[post('/a', 'body'), 'POST /a body'],
+		[upload('/a'), 'POST /a file'],
+	]) {
+		const browser = new Browser()
+		browser.expire(false)
+		assert.equal(await browser.start().get(request), FAILED)
+		assert.equal(browser.count(sent), 1)
+		assert.deepEqual(browser.tab.visits, [VISIT])
+	}
+})
+
+test('a replay that fails is no missing login', async () => {
+	const browser = new Browser()
+	browser.expire(true)
+	browser.onrequest = (path) => path === REFRESH && browser.lost.add('/a')
+	assert.equal(await browser.start().get(post('/a', 'body')), FAILED)
+	assert.equal(browser.count(RENEWAL), 1)
+	assert.deepEqual(browser.tab.visits, [])
+})
+
+test('a session that ends again and again takes three tries at most', async () => {
+	const browser = new Browser()
+	browser.expire(true)
+	browser.onrequest = (path) => path === '/a' && browser.expire(true)
+	assert.equal(await browser.start().get(post('/a', 'body')), FAILED)
+	assert.equal(browser.count('POST /a body'), 3)
+	assert.deepEqual(browser.tab.visits, [])
+})
+
+test('a renewal that is blocked on its way becomes one trip at once', async () => {
 	const browser = new Browser()
 	browser.expire(false)
-	const copying = async (request) => {
-		const { status, headers, body } = await browser.fetch(request)
-		return new Response(body, { status, headers })
-	}
-	assert.equal(await browser.start({ app: answering(copying) }).text('/a'), REFUSED)
+	browser.lost.add(REFRESH)
+	const worker = browser.start()
+	assert.equal(await worker.get('/a'), FAILED)
+	assert.equal(browser.count(RENEWAL), 1)
 	assert.deepEqual(browser.tab.visits, [VISIT])
 })
 
-test('a refused POST of the app gets the 401, but the session is renewed', async () => {
+test('a renewal that does not end is given up after half a minute', async () => {
 	const browser = new Browser()
 	browser.expire(true)
-	const worker = browser.start({ app: answering(browser.fetch) })
-	assert.equal(await worker.text(post('/a', 'body')), REFUSED)
-	assert.deepEqual(browser.seen, ['POST /a body', `GET ${REFRESH}`])
-	assert.equal(await worker.text(post('/a', 'body')), '200 answer to body')
+	browser.hold(REFRESH)
+	const worker = browser.start()
+	const answer = worker.get('/a')
+	await idle()
+	worker.end(MINUTE / 2)
+	assert.equal(await answer, FAILED)
+	assert.deepEqual(worker.timers, [])
 })
+
+test('where nobody can tell after a renewal, an edit fails, and nobody is sent anywhere', async () => {
+	const browser = new Browser()
+	browser.expire(true)
+	browser.onrequest = (path) => path === REFRESH && browser.lost.add(`${REFRESH}?probe`)
+	const worker = browser.start()
+	assert.equal(await worker.get(post('/a', 'body')), FAILED)
+	assert.deepEqual(browser.tab.visits, [])
+	browser.lost.clear()
+	browser.pass(3 * SECOND)
+	assert.equal(await worker.get(post('/a', 'body')), '200 answer to body')
+})
+
+test('an integrity that the refusal does not have is no other failure', async () => {
+	const browser = new Browser()
+	browser.expire(true)
+	const worker = browser.start()
+	const request = new WorkerRequest('/a', { method: 'POST', integrity: 'sha256-a' })
+	assert.equal(await worker.get(request), '200 answer to /a')
+	assert.equal(browser.count(RENEWAL), 1)
+	browser.lost.add('/a')
+	assert.equal(await worker.get(new WorkerRequest('/a', { method: 'POST', integrity: 'sha256-a' })), FAILED)
+	assert.equal(browser.count(RENEWAL), 1)
+})
+
+test('what is aborted meanwhile is not sent again', async () => {
+	const browser = new Browser()
+	browser.expire(true)
+	const release = browser.hold(REFRESH)
+	const worker = browser.start()
+	const controller = new AbortController()
+	const answer = worker.ask(new WorkerRequest('/a', { method: 'POST', body: 'body', signal: controller.signal }))
+	await idle()
+	controller.abort()
+	release()
+	await assert.rejects(answer, { name: 'AbortError' })
+	assert.equal(browser.count('POST /a body'), 1)
+})
+
+// ---- While both sessions have ended ----
+
+test('nothing is asked for a while after a renewal in vain, longer each time', async () => {
+	for (const restart of [false, true]) {
+		const browser = new Browser()
+		browser.tab.visibilityState = 'hidden'
+		browser.expire(false)
+		let worker = browser.start()
+		const waits = []
+		let since = browser.now
+		for (let i = 0; i < 600 * 12; i++) {
+			if (restart) worker = browser.start()
+			const before = browser.count(RENEWAL)
+			assert.equal(await worker.get('/poll'), FAILED)
+			if (browser.count(RENEWAL) > before) {
+				waits.push((browser.now - since) / SECOND)
+				since = browser.now
+			}
+			browser.pass(5 * SECOND)
+			if (waits.length > 9) break
+		}
+		assert.deepEqual(waits, [0, 30, 60, 120, 240, 480, 960, 1800, 1800, 1800])
+		// Once before it was known that the path is refused.
+		assert.equal(browser.count('GET /poll'), 1)
+		assert.equal(browser.count(RENEWAL), 11)
+	}
+})
+
+test('what needs no session is served all the same', async () => {
+	const browser = new Browser()
+	browser.open.add('/public')
+	browser.expire(false)
+	const worker = browser.start()
+	assert.equal(await worker.get('/a'), FAILED)
+	for (const request of ['/public', post('/public', 'body'), upload('/public')]) {
+		assert.match(await worker.get(request), /^200 /)
+	}
+	assert.equal(browser.count(RENEWAL), 2)
+})
+
+for (const [what, tell] of [
+	['a visit to the refresh path', (worker) => worker.ask(navigation(REFRESH))],
+	['a visit to the auth server', (worker) => worker.ask(navigation('/auth/callback'))],
+	['a visit to the app', (worker) => worker.visit('/')],
+]) {
+	test(`${what} ends the wait`, async () => {
+		for (const restart of [false, true]) {
+			const browser = new Browser()
+			browser.expire(false)
+			let worker = browser.start()
+			await worker.get(post('/a', 'body'))
+			browser.renewable = true
+			assert.equal(await worker.get(post('/a', 'body')), FAILED)
+			await tell(worker)
+			await idle()
+			if (restart) worker = browser.start()
+			assert.equal(await worker.get(post('/a', 'body')), '200 answer to body')
+		}
+	})
+}
+
+test('a visit that nobody looks at does not end the wait', async () => {
+	const browser = new Browser()
+	browser.tab.visibilityState = 'hidden'
+	browser.expire(false)
+	const worker = browser.start()
+	await worker.get('/a')
+	const renewals = browser.count(RENEWAL)
+	await worker.visit('/')
+	assert.equal(browser.count(RENEWAL), renewals)
+})
+
+test('a clock that was set back does not make the wait longer', async () => {
+	const browser = new Browser()
+	browser.expire(false)
+	const worker = browser.start()
+	await worker.get('/a')
+	browser.renewable = true
+	browser.now -= MINUTE
+	assert.equal(await worker.get('/a'), '200 answer to /a')
+})
+
+test('once the session is good it is as if nothing had been', async () => {
+	const browser = new Browser()
+	browser.expire(false)
+	await browser.start().get('/a')
+	browser.session = true
+	const worker = browser.start()
+	worker.ask(navigation(REFRESH))
+	await idle()
+	assert.equal(await worker.get('/a'), '200 answer to /a')
+	browser.expire(false)
+	worker.ask(REFRESH)
+	assert.equal(await worker.get('/a'), FAILED)
+	assert.equal(browser.count('GET /a'), 3)
+	assert.equal(browser.count(RENEWAL), 4)
+})
+
+// ---- Trips ----
+
+test('many requests send the visible tab to the login once', async () => {
+	const browser = new Browser()
+	browser.expire(false)
+	const worker = browser.start()
+	const requests = ['/a', post('/b', 'body'), upload('/c')]
+	assert.deepEqual(await Promise.all(requests.map((request) => worker.get(request))), [FAILED, FAILED, FAILED])
+	assert.deepEqual(browser.tab.visits, [VISIT])
+	assert.equal(await worker.get('/a'), FAILED)
+	assert.deepEqual(browser.tab.visits, [VISIT])
+})
+
+test('the tab that had the focus last is sent, and neither a hidden one, a frame, nor one at the login', async () => {
+	const browser = new Browser()
+	browser.tabs = [
+		new Tab({ visibilityState: 'hidden' }),
+		new Tab({ frameType: 'nested' }),
+		new Tab({ url: `${ORIGIN}${REFRESH}?login` }),
+		new Tab({ url: `${ORIGIN}/auth/sign_out` }),
+		new Tab({ frameType: 'auxiliary' }),
+		new Tab(),
+	]
+	browser.expire(false)
+	await browser.start().get('/a')
+	assert.deepEqual(
+		browser.tabs.map((tab) => tab.visits.length),
+		[0, 0, 0, 0, 1, 0],
+	)
+})
+
+test('where no tab could be sent, the next one is sent at once', async () => {
+	const browser = new Browser()
+	browser.tab.visibilityState = 'hidden'
+	browser.expire(false)
+	const worker = browser.start()
+	await worker.get('/a')
+	assert.deepEqual(browser.tab.visits, [])
+	browser.tab.visibilityState = 'visible'
+	await worker.get('/a')
+	assert.deepEqual(browser.tab.visits, [VISIT])
+})
+
+test('a tab that will not go makes no difference to the caller', async () => {
+	const browser = new Browser()
+	browser.tabs.push({ type: 'sharedworker', controlled: true })
+	browser.tab.navigate = async () => {
+		throw new TypeError('Cannot navigate')
+	}
+	browser.expire(false)
+	assert.equal(await browser.start().get('/a'), FAILED)
+	assert.equal(browser.tab.messages, 1)
+})
+
+test('a page with shared workers is sent a message once it has gone', async () => {
+	for (const shared of [[], [{ type: 'sharedworker', controlled: true }]]) {
+		const browser = new Browser()
+		browser.tabs.push(...shared)
+		browser.expire(false)
+		await browser.start().get('/a')
+		assert.equal(browser.tab.messages, 0)
+		browser.tab.arrive()
+		await idle()
+		assert.equal(browser.tab.messages, shared.length)
+	}
+})
+
+test('nobody is sent twice in five minutes, whether or not the worker ran on', async () => {
+	for (const restart of [false, true]) {
+		const browser = new Browser()
+		browser.expire(false)
+		let worker = browser.start()
+		const refused = async (after) => {
+			browser.pass(after)
+			if (restart) worker = browser.start()
+			await worker.get('/a')
+			return browser.tab.visits.length
+		}
+		assert.equal(await refused(0), 1)
+		assert.equal(await refused(5 * MINUTE - 1), 1)
+		assert.equal(await refused(1), 2)
+		assert.equal(await refused(MINUTE), 2)
+	}
+})
+
+test('once the session was good, the next trip need not wait', async () => {
+	for (const restart of [false, true]) {
+		const browser = new Browser()
+		browser.expire(false)
+		const worker = browser.start()
+		await worker.get('/a')
+		const later = restart ? browser.start() : worker
+		browser.session = true
+		await later.visit('/')
+		browser.expire(false)
+		browser.pass(MINUTE)
+		await later.get('/b')
+		assert.deepEqual(browser.tab.visits, [VISIT, VISIT])
+		// The second trip counts like the first.
+		browser.pass(MINUTE)
+		await browser.start().get('/b')
+		assert.equal(browser.tab.visits.length, 2)
+	}
+})
+
+test('a broken auth server, and what needs no session, do not end the pause', async () => {
+	const browser = new Browser()
+	browser.open.add('/public')
+	browser.expire(false)
+	const worker = browser.start()
+	await worker.get('/a')
+	await worker.get('/public')
+	browser.broken = true
+	worker.ask(navigation(REFRESH))
+	browser.pass(MINUTE)
+	await worker.get('/a')
+	browser.broken = false
+	browser.pass(MINUTE)
+	await worker.get('/a')
+	assert.deepEqual(browser.tab.visits, [VISIT])
+})
+
+test('a clock that was set back does not make the pause longer', async () => {
+	const browser = new Browser()
+	browser.expire(false)
+	const worker = browser.start()
+	await worker.get('/a')
+	browser.now -= 5 * MINUTE
+	await worker.get('/a')
+	assert.deepEqual(browser.tab.visits, [VISIT, VISIT])
+})
+
+test('a visit that the app answers itself leads to the login, within the pause', async () => {
+	const browser = new Browser()
+	browser.expire(false)
+	const worker = browser.start({ app: answering(() => new Response('app')) })
+	await worker.visit('/')
+	assert.deepEqual(browser.tab.visits, [VISIT])
+	await worker.visit('/')
+	assert.deepEqual(browser.tab.visits, [VISIT])
+	await worker.visit('/', { cache: 'no-cache' })
+	await worker.visit('/', { cache: 'reload' })
+	assert.deepEqual(browser.tab.visits, [VISIT, VISIT, VISIT])
+})
+
+test('a visit is settled once it has become a tab', async () => {
+	const browser = new Browser()
+	browser.expire(true)
+	browser.tabs = []
+	const worker = browser.start()
+	const visit = worker.visit('/')
+	await idle()
+	worker.end(SECOND / 4)
+	await idle()
+	assert.equal(browser.count(RENEWAL), 0)
+	browser.tabs = [browser.tab]
+	worker.end(SECOND / 4)
+	await visit
+	assert.equal(browser.count(RENEWAL), 1)
+})
+
+test('a visit that the app answers itself renews the session in silence', async () => {
+	const browser = new Browser()
+	browser.expire(true)
+	const worker = browser.start({ app: answering(() => new Response('app')) })
+	await worker.visit('/')
+	assert.ok(browser.session)
+	assert.deepEqual(browser.tab.visits, [])
+})
+
+test('a visit that the network leads to the login is not renewed beside that', async () => {
+	const browser = new Browser()
+	browser.expire(true)
+	const worker = browser.start()
+	const visit = worker.visit('/', { tab: 'none' })
+	for (let waited = 0; waited < 20 * SECOND; waited += SECOND / 4) {
+		await idle()
+		worker.end(SECOND / 4)
+	}
+	await visit
+	assert.deepEqual(browser.seen, [PROBE])
+})
+
+// ---- What the app's own worker fetches ----
+
+test("the app's worker is never handed a refusal", async () => {
+	for (const [input, init, sent] of [
+		['/a', undefined, 'GET /a'],
+		[new WorkerRequest('/a'), undefined, 'GET /a'],
+		['/a', { method: 'POST', body: 'body' }, 'POST /a body'],
+		[post('/a', 'body'), undefined, 'POST /a body'],
+		['/a', { method: 'POST', body: new Blob(['file'], { type: 'image/png' }) }, 'POST /a file'],
+	]) {
+		const browser = new Browser()
+		const worker = browser.start()
+		browser.expire(true)
+		const answer = await worker.scope.fetch(input instanceof Request ? input.clone() : input, init)
+		assert.equal(answer.status, 200)
+		assert.equal(browser.seen.at(-1), sent)
+		browser.expire(false)
+		worker.ask(REFRESH)
+		await assert.rejects(worker.scope.fetch(input, init), { name: 'TypeError' })
+		assert.equal(browser.tab.visits.length, 1)
+	}
+})
+
+test("what the app's worker answers from the network is renewed", async () => {
+	const browser = new Browser()
+	browser.expire(true)
+	const worker = browser.start({ app: relaying })
+	assert.equal(await worker.get('/a'), '200 answer to /a')
+	browser.expire(true)
+	assert.equal(await worker.get(post('/b', 'body')), '200 answer to body')
+	assert.equal(browser.count(RENEWAL), 2)
+})
+
+test("what the app's worker sends without cookies fails if it is refused, and nothing is renewed", async () => {
+	const browser = new Browser()
+	browser.open.add('/public')
+	browser.expire(true)
+	const { scope } = browser.start()
+	assert.equal((await scope.fetch('/public', { credentials: 'omit' })).status, 200)
+	await assert.rejects(scope.fetch('/a', { credentials: 'omit' }), { name: 'TypeError' })
+	assert.equal(browser.count(RENEWAL), 0)
+})
+
+test("what the app's worker fetches of another origin or of the auth server's is its own", async () => {
+	const browser = new Browser()
+	browser.expire(true)
+	const answer = refusal()
+	browser.fetch = async () => answer
+	const worker = browser.start()
+	assert.equal(await worker.scope.fetch('https://other.example.com/a'), answer)
+	await assert.rejects(worker.scope.fetch('/auth/a'), { name: 'TypeError' })
+})
+
+test('a fetch that cannot be made fails as ever', async () => {
+	const { scope } = new Browser().start()
+	await assert.rejects(scope.fetch('/a', { method: 'GET', body: 'body' }), { name: 'TypeError' })
+})
+
+test("the app's caches add what can be had after a renewal", async () => {
+	for (const add of [(cache) => cache.add('/a'), (cache) => cache.addAll(['/a'])]) {
+		const browser = new Browser()
+		const worker = browser.start()
+		browser.expire(true)
+		await add(worker.cache)
+		assert.deepEqual(worker.added, ['/a'])
+		browser.expire(false)
+		await assert.rejects(add(worker.cache), { message: 'Request failed' })
+		browser.session = true
+		worker.ask(REFRESH)
+		browser.lost.add('/a')
+		await assert.rejects(add(worker.cache), { message: 'Failed to fetch' })
+		assert.deepEqual(worker.added, ['/a'])
+	}
+})
+
+// ---- Listeners ----
 
 const listen = (self) => answering(() => new Response('app'))(self)
 
@@ -831,7 +1491,7 @@ for (const [when, app] of [
 		const browser = new Browser()
 		const worker = browser.start({ app })
 		await idle()
-		assert.equal(await worker.text('/a'), '200 app')
+		assert.equal(await worker.get('/a'), '200 app')
 		assert.deepEqual(browser.seen, [])
 	})
 }
@@ -864,128 +1524,97 @@ test("the app's listeners for other events are added as it says", () => {
 	assert.equal(heard, 1)
 })
 
+// ---- A worker's life ----
+
+const isWaiting = async (worker) => {
+	assert.equal(await worker.extend('install'), 'fulfilled')
+	return worker.skipped === 0
+}
+
 test('the first worker takes over, in whatever scope', async () => {
 	const browser = new Browser()
 	for (const differences of [{}, { scope: `${ORIGIN}/sub/` }, { scope: `${ORIGIN}/sub/?x`, recovering: true }]) {
 		const worker = browser.start(differences)
-		assert.equal(await worker.extend('install'), 'fulfilled')
+		const installed = worker.extend('install')
+		worker.end(0)
+		assert.equal(await installed, 'fulfilled')
 		assert.equal(worker.skipped, 1)
 		assert.equal(await worker.extend('activate'), 'fulfilled')
-		assert.equal(await worker.text('/a'), '200 answer to /a')
+		assert.equal(await worker.get('/a'), '200 answer to /a')
 	}
-	assert.equal(browser.renewals(), 0)
+	assert.equal(browser.count(RENEWAL), 0)
+})
+
+test('an update waits where a worker with the refresh script is in charge, and the app hears nothing of it', async () => {
+	const browser = new Browser()
+	const heard = []
+	const active = browser.start({ app: (self) => self.addEventListener('message', ({ data }) => heard.push(data)) })
+	assert.ok(await isWaiting(browser.start({ active })))
+	assert.deepEqual(heard, [])
+	active.asActive().postMessage({ type: 'THE_APPS_OWN' }, [])
+	active.asActive().postMessage(null, [])
+	assert.deepEqual(heard, [{ type: 'THE_APPS_OWN' }, null])
+})
+
+test('a new worker takes over from one that has no refresh script, or cannot be asked, or is a recovery script', async () => {
+	const browser = new Browser()
+	for (const active of [
+		{ asActive: () => ({ postMessage: () => {} }) },
+		{
+			asActive: () => ({
+				postMessage: () => {
+					throw new DOMException('It is gone', 'InvalidStateError')
+				},
+			}),
+		},
+		browser.start({ recovering: true }),
+	]) {
+		const worker = browser.start({ active })
+		const installed = worker.extend('install')
+		if (worker.timers[0]?.limit === 3 * SECOND) worker.end(3 * SECOND)
+		assert.equal(await installed, 'fulfilled')
+		assert.equal(worker.skipped, 1)
+	}
 })
 
 test('a worker that takes over asks until it is active', async () => {
 	const worker = new Browser().start()
-	assert.equal(await worker.extend('install'), 'fulfilled')
+	const installed = worker.extend('install')
+	worker.end(0)
+	assert.equal(await installed, 'fulfilled')
 	for (const [state, skipped] of [
 		['installing', 2],
 		['waiting', 3],
 		['active', 3],
 	]) {
 		Object.assign(worker.registration, { installing: null, waiting: null, [state]: { state } })
-		worker.later()
+		worker.end(SECOND)
 		assert.equal(worker.skipped, skipped, state)
 	}
 })
 
-// waits tells whether a new worker waits, as it does where one with the refresh
-// script is known to be in charge.
-const waits = async (browser) => {
-	const update = browser.start()
-	assert.equal(await update.extend('install'), 'fulfilled')
-	return update.skipped === 0
-}
-
-test('an update waits where a worker with the refresh script is in charge', async () => {
-	for (const request of [
-		'/a',
-		post('/a', 'body'),
-		REFRESH,
-		navigation('/a'),
-		withoutCookies('/a'),
-		onlyIfCached('/a'),
-		new Request('https://other.example.com/a'),
-	]) {
-		const browser = new Browser()
-		const { work } = browser.start().dispatch(request)
-		// The worker may be ended with its last event.
-		assert.equal(work.length, 1)
-		await Promise.all(work)
-		assert.ok(await waits(browser))
-	}
-})
-
-test('an update waits whatever the app answers', async () => {
-	const browser = new Browser()
-	const worker = browser.start({ app: answering(() => new Response('app')) })
-	assert.equal(await worker.text('/a'), '200 app')
-	assert.ok(await waits(browser))
-})
-
-test('while a worker activates it takes no note of being in charge', async () => {
-	const browser = new Browser()
-	const worker = browser.start()
-	for (const active of [null, { state: 'activating' }]) {
-		worker.registration.active = active
-		await worker.extend('install')
-		await worker.extend('activate')
-		assert.equal(await worker.text('/a'), '200 answer to /a')
-		assert.ok(!(await waits(browser)))
-	}
-	worker.registration.active = { state: 'activated' }
-	await worker.extend('activate')
-	assert.ok(!(await waits(browser)))
-	await worker.text('/a')
-	assert.ok(await waits(browser))
-})
-
-test('every run of a worker takes note once that it is in charge', async () => {
-	const browser = new Browser()
-	for (const run of [1, 2]) {
-		const worker = browser.start()
-		await Promise.all(['/a', '/b'].map((path) => worker.text(path)))
-		await worker.text('/c')
-		assert.equal(browser.caches.puts, run)
-		// As an app does that deletes what it does not know.
-		browser.caches.stores.clear()
-	}
-})
-
-test('a recovery script is not what an update waits for', async () => {
-	const browser = new Browser()
-	await browser.start({ recovering: true }).text('/a')
-	assert.ok(!(await waits(browser)))
-	assert.equal(browser.caches.puts, 0)
-})
-
 test('a recovery script renews the session, and leaves the worker in charge', async () => {
 	const browser = new Browser()
-	await browser.start().text('/a')
+	const active = browser.start()
 	for (const lost of [[], [REFRESH]]) {
 		browser.expire(true)
 		browser.lost = new Set(lost)
-		const update = browser.start({ recovering: true })
+		const update = browser.start({ recovering: true, active })
 		assert.equal(await update.extend('install'), 'rejected')
 		assert.equal(update.skipped, 0)
 		assert.equal(browser.session, lost.length === 0)
 	}
-	assert.equal(browser.renewals(), 2)
+	assert.equal(browser.count(RENEWAL), 2)
 	assert.deepEqual(browser.tab.visits, [])
 })
 
-test('a new worker serves the tabs that were there before, and ends a trip', async () => {
+test('a new worker serves the tabs that were there before', async () => {
 	const browser = new Browser()
-	browser.expire(false)
-	await browser.start().text('/a')
 	browser.tab.controlled = false
 	const worker = browser.start()
 	assert.equal(await worker.extend('activate'), 'fulfilled')
 	assert.ok(browser.tab.controlled)
-	assert.equal(browser.tab.visits.length, 1)
-	await browser.start().text('/a')
-	assert.equal(browser.tab.visits.length, 2)
+	assert.deepEqual(browser.tab.visits, [])
 })
 
 test('a recovery script that takes over sends the tab to the login, and does not wait for it', async () => {
@@ -996,19 +1625,17 @@ test('a recovery script that takes over sends the tab to the login, and does not
 	assert.deepEqual(browser.tab.visits, [VISIT])
 	assert.equal(await browser.start({ recovering: true }).extend('activate'), 'fulfilled')
 	assert.deepEqual(browser.tab.visits, [VISIT])
-	// What follows it takes over as well.
-	const app = browser.start()
-	await app.extend('install')
-	assert.equal(app.skipped, 1)
 })
 
-test("a recovery script looks for the app's own once the server answers, every two seconds", async () => {
+test("a recovery script looks for the app's own once the session is good, every two seconds", async () => {
 	const browser = new Browser()
 	browser.expire(false)
 	const worker = browser.start({ recovering: true })
 	const looks = async (after) => {
-		browser.now += after
-		await worker.text('/a')
+		browser.pass(after)
+		worker.ask(REFRESH)
+		await idle()
+		await worker.get('/a')
 		return worker.updates
 	}
 	assert.equal(await looks(0), 0)
@@ -1018,7 +1645,7 @@ test("a recovery script looks for the app's own once the server answers, every t
 	assert.equal(await looks(1), 2)
 	assert.equal(await looks(1000), 2)
 	const refresh = browser.start()
-	await refresh.text('/a')
+	await refresh.get('/a')
 	assert.equal(refresh.updates, 0)
 })
 
@@ -1027,11 +1654,12 @@ test("a recovery script does not look for the app's own while there is a new one
 		const browser = new Browser()
 		const worker = browser.start({ recovering: true })
 		worker.registration[state] = {}
-		await worker.text('/a')
+		await worker.get('/a')
 		assert.equal(worker.updates, 0)
 		// That was no look: the next one need not wait.
 		worker.registration[state] = null
-		await worker.text('/a')
+		worker.ask(REFRESH)
+		await worker.get('/a')
 		assert.equal(worker.updates, 1)
 	}
 })
@@ -1039,7 +1667,7 @@ test("a recovery script does not look for the app's own while there is a new one
 test('a recovery script serves as well as any other', async () => {
 	const browser = new Browser()
 	browser.expire(true)
-	assert.equal(await browser.start({ recovering: true }).text('/a'), '200 answer to /a')
+	assert.equal(await browser.start({ recovering: true }).get('/a'), '200 answer to /a')
 })
 
 test('a module worker does without a recovery script only', () => {
@@ -1049,30 +1677,33 @@ test('a module worker does without a recovery script only', () => {
 		vm.runInNewContext(`'use strict'; (function () { return eval(source) })()`, {
 			source,
 			self: scope,
+			Cache: class {},
+			WorkerGlobalScope: class {},
 			EventTarget,
+			navigator: chromium,
 			queueMicrotask,
 			registration: { scope: ORIGIN },
 			caches: new Caches(),
-		})(REFRESH, [], recovering)
+		})(REFRESH, [], '', recovering)
 	run(false)
 	assert.throws(() => run(true), { message: /module worker/ })
 })
 
+// ---- What is kept ----
+
 test("the app's caches are left alone", async () => {
 	const browser = new Browser()
 	const traps = new Map()
-	for (const key of [`${REFRESH}?trip`, `${REFRESH}?installed=${encodeURIComponent(`${ORIGIN}/`)}`]) {
-		traps.set(absolute(key), Response.json({ time: browser.now, path: '/a' }))
+	for (const key of ['trip', 'lost']) {
+		traps.set(absolute(`${REFRESH}?${key}`), Response.json({ time: browser.now, wait: MINUTE, vain: 9, paths: ['/a'] }))
 	}
 	browser.caches.stores.set('app', traps)
 	const worker = browser.start()
-	await worker.extend('install')
-	assert.equal(worker.skipped, 1)
 	browser.expire(false)
-	await worker.text('/a')
+	await worker.get('/a')
 	assert.deepEqual(browser.tab.visits, [VISIT])
 	browser.session = true
-	await worker.text('/a')
+	await worker.visit('/')
 	await worker.extend('activate')
 	assert.deepEqual([...browser.caches.used], ['reauth'])
 	assert.equal(traps.size, 2)
@@ -1085,18 +1716,18 @@ for (const broken of [['match'], ['open'], ['put'], ['delete'], ['match', 'open'
 		const browser = new Browser()
 		browser.caches.broken = new Set(broken)
 		const worker = browser.start()
-		const { answer, work } = worker.dispatch('/a')
-		assert.equal((await answer).status, 200)
-		await Promise.all(work)
+		assert.equal(await worker.get('/a'), '200 answer to /a')
 		browser.expire(true)
-		assert.equal(await worker.text('/a'), '200 answer to /a')
+		assert.equal(await worker.get(post('/a', 'body')), '200 answer to body')
 		browser.expire(false)
-		assert.equal(await worker.text(post('/a', 'body')), REFUSED)
+		assert.equal(await worker.get(post('/a', 'body')), FAILED)
 		// What cannot be kept is known as long as the worker runs.
-		assert.equal(await worker.text('/a'), REFUSED)
+		assert.equal(await worker.get('/a'), FAILED)
 		assert.deepEqual(browser.tab.visits, [VISIT])
 		browser.session = true
-		assert.equal(await worker.text('/a'), '200 answer to /a')
+		worker.ask(REFRESH)
+		await idle()
+		assert.equal(await worker.get('/a'), '200 answer to /a')
 	})
 
 	test(`${storage} keeps no worker from starting`, async () => {
@@ -1104,7 +1735,9 @@ for (const broken of [['match'], ['open'], ['put'], ['delete'], ['match', 'open'
 			const browser = new Browser()
 			browser.caches.broken = new Set(broken)
 			const worker = browser.start({ recovering })
-			assert.equal(await worker.extend('install'), 'fulfilled')
+			const installed = worker.extend('install')
+			worker.end(0)
+			assert.equal(await installed, 'fulfilled')
 			assert.equal(worker.skipped, 1)
 			assert.equal(await worker.extend('activate'), 'fulfilled')
 			assert.deepEqual(browser.tab.visits, recovering ? [VISIT] : [])

@@ -30,6 +30,7 @@ const (
 	consentHost = "consent" // the identity provider asks for consent
 	failingHost = "failing" // the auth server answers what the test says
 	downHost    = "down"    // the auth server is not there
+	queryHost   = "query"   // the outpost forgets the query of what it refuses
 	offHost     = "off"     // the plugin leaves worker scripts alone
 	zipHost     = "zip"     // Traefik compresses what the plugin answers
 )
@@ -80,6 +81,7 @@ func runShared(m *testing.M) (code int, err error) {
 			route(consentHost, "reauth", stand.ForwardAuth),
 			route(failingHost, "reauth", stand.ForwardAuth),
 			route(downHost, "reauth", stand.ForwardAuthDown),
+			route(queryHost, "reauth", stand.ForwardAuth),
 			route(offHost, "reauth-off", stand.ForwardAuth),
 			route(zipHost, stand.Compress, "reauth", stand.ForwardAuth),
 		},
@@ -106,6 +108,7 @@ func runShared(m *testing.M) (code int, err error) {
 	for _, p := range []protocol{overHTTP1, overTLS1} {
 		p.behave(oldHost, authentik.Behaviour{StartRedirect: true})
 		p.behave(consentHost, authentik.Behaviour{ExplicitConsent: true})
+		p.behave(queryHost, authentik.Behaviour{DropQuery: true})
 	}
 	code = m.Run()
 	log := shared.Log()

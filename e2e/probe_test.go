@@ -17,6 +17,10 @@ import (
 // line feed, and its length in bytes is not that in characters.
 const workerScript = "'use strict'\n// für das Gerät\naddEventListener('fetch', () => {})"
 
+// strictPolicies are the content security policies of a worker that may not reach
+// its own app.
+var strictPolicies = []string{"default-src 'none'", "connect-src https://api.example, img-src *"}
+
 // probe stands for any web app: it has an endpoint per thing an app may do
 // that a middleware may break. Actual Budget does only some of them.
 type probe struct {
@@ -91,6 +95,11 @@ func (p *probe) handler() http.Handler {
 		} else {
 			answer(rw, workerScript)
 		}
+	})
+	mux.HandleFunc("/strict/sw.js", func(rw http.ResponseWriter, _ *http.Request) {
+		isolate(rw.Header())
+		rw.Header()["Content-Security-Policy"] = strictPolicies
+		answer(rw, workerScript)
 	})
 	mux.HandleFunc("/zipped/sw.js", func(rw http.ResponseWriter, _ *http.Request) {
 		isolate(rw.Header())

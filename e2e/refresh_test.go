@@ -8,10 +8,12 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/traefik-reauth/reauth/e2e/authentik"
+	"github.com/traefik-reauth/reauth/e2e/stand"
 	"github.com/traefik-reauth/reauth/e2e/visitor"
 )
 
@@ -28,6 +30,7 @@ func TestRefreshVisitWithGoodSession(t *testing.T) {
 			"https://evil.example/":                 "/",
 			"//evil.example/":                       "/",
 			`/\evil.example/`:                       "/",
+			"/a;b?c;d":                              "/a;b?c;d",
 			"/%2fevil.example/":                     "/",
 			"/a/../../_reauth":                      "/",
 			"/_reauth":                              "/",
@@ -42,10 +45,23 @@ func TestRefreshVisitWithGoodSession(t *testing.T) {
 				t.Errorf("rd %q: got %s", rd, describe(res))
 			}
 		}
-		if res := c.send("GET", "/_reauth?rd=/a&rd=/b", "", navigation...); res.StatusCode != http.StatusSeeOther || res.Header.Get("Location") != "/" {
-			t.Errorf("two values of rd: got %s", describe(res))
+		for query, want := range map[string]string{"rd=/a&rd=/b": "/", "rd=%zz": "/", "rd=/a;b": "/a;b", "x=1;y&rd=/a": "/a"} {
+			if res := c.send("GET", "/_reauth?"+query, "", navigation...); res.StatusCode != http.StatusSeeOther || res.Header.Get("Location") != want {
+				t.Errorf("%s: got %s", query, describe(res))
+			}
 		}
 	})
+}
+
+// fromElsewhere are the headers of a visit that a page of another site leads to.
+var fromElsewhere = append([]string{"Sec-Fetch-Site: cross-site"}, visitor.Navigation...)
+
+// isPage reports whether res is the page at the refresh path, in its variant for
+// who was sent there from elsewhere or in the other.
+func isPage(res response, elsewhere bool) bool {
+	return res.StatusCode == http.StatusOK && strings.Contains(res.Text, "<h1>Your session has expired</h1>") &&
+		strings.Contains(res.Text, "<html lang=\"en\" data-elsewhere>") == elsewhere &&
+		res.Header.Get("Content-Type") == "text/html; charset=utf-8" && res.Header.Get("Cache-Control") == "no-store" && len(res.Cookies()) == 0
 }
 
 var inline = regexp.MustCompile(`(?s)<(script|style)>(.*?)</`)
@@ -63,7 +79,9 @@ func TestRefreshPageIsShownWithoutAskingTheAuthServer(t *testing.T) {
 		{"no session", appHost, "/_reauth", none, navigation},
 		{"without fetch metadata", appHost, "/_reauth", none, []string{"Accept: text/html,*/*;q=0.8"}},
 		{"another query", appHost, "/_reauth?from=menu", none, navigation},
-		{"rd that cannot be read", appHost, "/_reauth?rd=%zz", none, navigation},
+		{"a probe's query", appHost, "/_reauth?probe", none, navigation},
+		{"from another site", appHost, "/_reauth", expired, fromElsewhere},
+		{"from another origin of the site", appHost, "/_reauth", none, append([]string{"Sec-Fetch-Site: same-site"}, navigation...)},
 		{"with a list", corsHost, "/_reauth", none, navigation},
 		{"option off", offHost, "/_reauth", none, navigation},
 		{"auth server down", downHost, "/_reauth", none, navigation},
@@ -75,8 +93,7 @@ func TestRefreshPageIsShownWithoutAskingTheAuthServer(t *testing.T) {
 				c.enter(tt.state)
 				asked := p.asked(tt.host)
 				res := c.send("GET", tt.path, "", tt.headers...)
-				if res.StatusCode != http.StatusOK || !strings.Contains(res.Text, "<h1>Your session has expired</h1>") ||
-					res.Header.Get("Content-Type") != "text/html; charset=utf-8" || res.Header.Get("Cache-Control") != "no-store" || len(res.Cookies()) != 0 {
+				if !isPage(res, strings.Contains(strings.Join(tt.headers, " "), "Sec-Fetch-Site: ")) {
 					t.Errorf("got %s", describe(res))
 				}
 				allowed := "default-src 'none'; "
@@ -84,7 +101,7 @@ func TestRefreshPageIsShownWithoutAskingTheAuthServer(t *testing.T) {
 					sum := sha256.Sum256([]byte(source[2]))
 					allowed += source[1] + "-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; "
 				}
-				if policy := res.Header.Get("Content-Security-Policy"); !sameDirectives(policy, allowed+"base-uri 'none'; form-action 'none'; frame-ancestors 'none'") {
+				if policy := res.Header.Get("Content-Security-Policy"); !sameDirectives(policy, allowed+"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'") {
 					t.Errorf("the page has what allows %q, and the policy is %q", allowed, policy)
 				}
 				head := c.send("HEAD", tt.path, "", tt.headers...)
@@ -220,6 +237,164 @@ func TestSignOutPasses(t *testing.T) {
 	}
 	if res := c.send("GET", "/api/data", "", fetch...); !res.IsChallenge() {
 		t.Errorf("after it: %s", describe(res))
+	}
+}
+
+// isProbed reports whether res is the answer to a probe, with this body.
+func isProbed(res response, body string) bool {
+	return res.StatusCode == http.StatusOK && res.Text == body && res.ContentLength == int64(len(body)) &&
+		res.Header.Get("Content-Type") == "application/json" && res.Header.Get("Cache-Control") == "no-store" &&
+		res.Header.Get("X-Content-Type-Options") == "nosniff" && len(res.Cookies()) == 0 && res.Header["Location"] == nil
+}
+
+func TestProbeTellsWhetherTheSessionIsGood(t *testing.T) {
+	forEachProtocol(t, func(t *testing.T, p protocol) {
+		for _, host := range []string{appHost, oldHost, queryHost, offHost} {
+			for state, body := range map[session]string{good: `{"active":true}`, expired: `{"active":false}`, none: `{"active":false}`} {
+				c := newClient(t, p, host)
+				c.enter(state)
+				cookie := c.cookie()
+				for _, headers := range [][]string{fetch, {"Accept: */*"}, append([]string{"X-Authentik-Jwt: " + forgedToken}, fetch...)} {
+					if res := c.send("GET", "/_reauth?probe", "", headers...); !isProbed(res, body) {
+						t.Errorf("%s, %s, %s: got %s", host, state, headers, describe(res))
+					}
+				}
+				head := c.send("HEAD", "/_reauth?probe", "", fetch...)
+				if head.StatusCode != http.StatusOK || head.Text != "" || head.ContentLength != int64(len(body)) || len(head.Cookies()) != 0 {
+					t.Errorf("%s, %s, HEAD: got %s", host, state, describe(head))
+				}
+				if c.cookie() != cookie {
+					t.Errorf("%s, %s: the cookie %q became %q", host, state, cookie, c.cookie())
+				}
+			}
+		}
+	})
+}
+
+// forgedToken is a token that nobody has signed. It ends in 2030.
+const forgedToken = "eyJhbGciOiJub25lIn0.eyJleHAiOjE4OTM0NTYwMDB9."
+
+func TestProbeIsTheAuthServersErrorWhileThatFails(t *testing.T) {
+	forEachProtocol(t, func(t *testing.T, p protocol) {
+		before := p.behave(failingHost, authentik.Behaviour{Status: http.StatusServiceUnavailable})
+		defer p.behave(failingHost, before)
+		for host, status := range map[string]int{downHost: http.StatusInternalServerError, failingHost: http.StatusServiceUnavailable} {
+			for _, query := range []string{"probe", "login"} {
+				headers := map[string][]string{"probe": fetch, "login": navigation}[query]
+				if res := newClient(t, p, host).send("GET", "/_reauth?"+query, "", headers...); res.StatusCode != status || strings.Contains(res.Text, "active") {
+					t.Errorf("%s, %s: got %s", host, query, describe(res))
+				}
+			}
+		}
+	})
+}
+
+var expiresIn = regexp.MustCompile(`^\{"active":true,"expires_in":([0-9]+)\}$`)
+
+// TestProbeTellsTheEndOfTheSession has a stand of its own, as forwardAuth does not
+// hand the token on unless it is told to.
+func TestProbeTellsTheEndOfTheSession(t *testing.T) {
+	s, err := startStand(t, serveProbe(t), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newClient(t, http1(s.URL), appHost)
+	c.enter(good)
+	probe := func(headers ...string) response {
+		return c.send("GET", "/_reauth?probe", "", append(headers, fetch...)...)
+	}
+	if res := probe(); !isProbed(res, `{"active":true}`) {
+		t.Errorf("without the token: got %s", describe(res))
+	}
+	err = s.Configure(t.Context(), func(config *stand.Config) {
+		config.AuthResponseHeaders = append(stand.IdentityHeaders(), stand.TokenHeader)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, headers := range [][]string{nil, {"X-Authentik-Jwt: " + forgedToken}} {
+		res := probe(headers...)
+		found := expiresIn.FindStringSubmatch(res.Text)
+		if !isProbed(res, res.Text) || found == nil {
+			t.Fatalf("%s: got %s", headers, describe(res))
+		}
+		if left, err := strconv.Atoi(found[1]); err != nil || left > 3600 || left < 3500 {
+			t.Errorf("%s: an hour's session ends in %s seconds", headers, found[1])
+		}
+	}
+	c.expire(s)
+	if res := probe("X-Authentik-Jwt: " + forgedToken); !isProbed(res, `{"active":false}`) {
+		t.Errorf("expired: got %s", describe(res))
+	}
+}
+
+// A tab that asks must not end the login in the other.
+func TestProbesDoNotBreakALoginInFlight(t *testing.T) {
+	c := newClient(t, overHTTP1, appHost)
+	asked := newClient(t, overHTTP1, appHost).send("GET", "/_reauth?probe", "", fetch...)
+	page := c.visit("/_reauth?login", navigation...)
+	c.Jar.SetCookies(c.root(), asked.Cookies())
+	if res := c.send("GET", "/_reauth?probe", "", fetch...); !isProbed(res, `{"active":false}`) {
+		t.Errorf("during the login: got %s", describe(res))
+	}
+	if res := c.Submit(page); !isPage(res, false) || res.Request.URL.String() != c.url("/_reauth?login") {
+		t.Errorf("the login ended at %s with %s", res.Request.URL, describe(res))
+	}
+}
+
+func TestVisitThatAsksForTheLoginEndsOnThePage(t *testing.T) {
+	forEachProtocol(t, func(t *testing.T, p protocol) {
+		for _, host := range []string{appHost, oldHost} {
+			c := newClient(t, p, host)
+			if res := c.send("GET", "/_reauth?login", "", navigation...); !isLogin(res) {
+				t.Errorf("%s, no session: got %s", host, describe(res))
+			}
+			if res := c.logIn("/_reauth?login"); !isPage(res, false) || res.Request.URL.String() != c.url("/_reauth?login") {
+				t.Errorf("%s: the login ended at %s with %s", host, res.Request.URL, describe(res))
+			}
+			if res := c.send("GET", "/_reauth?login", "", fromElsewhere...); !isPage(res, true) {
+				t.Errorf("%s, back from the login: got %s", host, describe(res))
+			}
+			if res := c.send("HEAD", "/_reauth?login", "", navigation...); res.StatusCode != http.StatusOK || res.Text != "" || res.ContentLength <= 0 {
+				t.Errorf("%s, HEAD: got %s", host, describe(res))
+			}
+			c.expire(shared)
+			if res := c.send("GET", "/_reauth?login", "", fromElsewhere...); !isLogin(res) {
+				t.Errorf("%s, expired: got %s", host, describe(res))
+			}
+			if res := c.visit("/_reauth?login", navigation...); !isPage(res, false) {
+				t.Errorf("%s, while the SSO session lives: ended at %s with %s", host, res.Request.URL, describe(res))
+			}
+		}
+	})
+}
+
+// Where the auth server forgets the query, whoever asked for the login or for a
+// page of the app comes back to the bare path, and with a session: its page has to
+// know the rest.
+func TestLoginThatLosesTheQueryEndsOnThePage(t *testing.T) {
+	forEachProtocol(t, func(t *testing.T, p protocol) {
+		for _, path := range []string{"/_reauth?login", refreshURL("/budget")} {
+			c := newClient(t, p, queryHost)
+			if res := c.logIn(path); !isPage(res, false) || res.Request.URL.String() != c.url("/_reauth") {
+				t.Errorf("%s: the login ended at %s with %s", path, res.Request.URL, describe(res))
+			}
+			if res := c.send("GET", "/_reauth?probe", "", fetch...); !isProbed(res, `{"active":true}`) {
+				t.Errorf("%s: after it, got %s", path, describe(res))
+			}
+		}
+	})
+}
+
+// The worker renews a session before its end, by a login of which nothing is to be
+// seen.
+func TestLoginWhileTheSessionIsGoodKeepsItsCookie(t *testing.T) {
+	c := newClient(t, overHTTP1, appHost)
+	c.enter(good)
+	cookie := c.cookie()
+	res := c.visit("/outpost.goauthentik.io/start?rd="+url.QueryEscape(c.url("/_reauth")), "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: empty")
+	if res.StatusCode != http.StatusNoContent || res.Request.URL.String() != c.url("/_reauth") || c.cookie() != cookie {
+		t.Errorf("ended at %s with %s", res.Request.URL, describe(res))
 	}
 }
 

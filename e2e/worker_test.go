@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,7 +22,7 @@ var inPlugin = regexp.MustCompile("const workerScript = `([^`]*)`\n")
 
 // scriptOf returns the refresh script for the defaults, or the recovery script.
 func scriptOf(recovering bool) string {
-	return pluginsScript() + `("/_reauth",["/outpost.goauthentik.io"],` + strconv.FormatBool(recovering) + ");"
+	return pluginsScript() + `("/_reauth",["/outpost.goauthentik.io"],"/outpost.goauthentik.io/start",` + strconv.FormatBool(recovering) + ");"
 }
 
 var pluginsScript = sync.OnceValue(func() string {
@@ -79,6 +80,23 @@ func TestWorkerScriptComesBehindTheRefreshScript(t *testing.T) {
 					t.Errorf("want the length %d, got %s", length, describe(res))
 				}
 			})
+		}
+	})
+}
+
+// The worker lives under its script's policy, and an app's page under its own.
+func TestWorkersPolicyLetsTheRefreshScriptWork(t *testing.T) {
+	forEachProtocol(t, func(t *testing.T, p protocol) {
+		c := newClient(t, p, appHost)
+		c.enter(good)
+		const path = "/strict/sw.js"
+		if got := c.send("GET", path, "", fetch...).Header["Content-Security-Policy"]; !slices.Equal(got, strictPolicies) {
+			t.Errorf("a page's own request: got %q", got)
+		}
+		res := c.send("GET", path, "", forWorker...)
+		want := []string{"default-src 'none'; connect-src 'self'", "connect-src https://api.example 'self', img-src *"}
+		if got := res.Header["Content-Security-Policy"]; !isPrefixed(res, workerScript) || !slices.Equal(got, want) {
+			t.Errorf("want %q, got %s", want, describe(res))
 		}
 	})
 }

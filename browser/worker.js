@@ -127,6 +127,8 @@
 	let lost = recall(LOST)
 	// When the app's own script was looked for.
 	let looked = 0
+	// Whether the app has its pages preloaded, undefined until that is known.
+	let preloads
 
 	const pathOf = ({ url }) => new URL(url).pathname
 	const isOfOrigin = ({ url }) => new URL(url).origin === location.origin
@@ -438,12 +440,26 @@
 	// the network leads to the login never becomes a tab of the app's, and a renewal
 	// beside that would end it.
 	const arrive = async ({ resultingClientId, request }) => {
+		notePreloads()
 		if ((await look()) !== false) return
 		const tab = await becomeTab(resultingClientId)
 		if (!tab) return
 		if (isVisible(tab)) await doubt()
 		// A reload is a wish.
 		if ((await ensure()) === false) await logIn(request.cache === 'no-cache' || request.cache === 'reload')
+	}
+
+	const notePreloads = () =>
+		registration.navigationPreload?.getState().then(({ enabled }) => {
+			preloads = enabled
+		}, ignore)
+
+	// takePreloaded answers with what the browser asks for beside the worker, if the app
+	// wants that. Left alone it would be asked for twice, which no login outlives.
+	const takePreloaded = async ({ preloadResponse, request }) => {
+		const response = await preloadResponse
+		preloads = response !== undefined
+		return response ?? Response.redirect(request.url, 307)
 	}
 
 	// The first listener leaves to the network what the login needs, and sees visits
@@ -455,6 +471,9 @@
 		if (isReserved(pathOf(request))) {
 			event.stopImmediatePropagation()
 			event.waitUntil(doubt())
+			if (request.mode === 'navigate' && request.method === 'GET' && preloads !== false) {
+				event.respondWith(takePreloaded(event))
+			}
 		} else if (request.mode === 'navigate' && request.destination === 'document') {
 			event.waitUntil(arrive(event))
 		}
@@ -531,6 +550,7 @@
 	// Listeners may be added until the script has run, an onfetch among them.
 	self.addEventListener = listen
 	queueMicrotask(keepLast)
+	notePreloads()
 	WorkerGlobalScope.prototype.fetch = fetchForApp
 	for (const name of ['add', 'addAll']) Cache.prototype[name] = addAgain(Cache.prototype[name])
 }

@@ -45,6 +45,7 @@ class FetchEvent extends ExtendableEvent {
 		super('fetch', { cancelable: true })
 		this.request = request
 		this.resultingClientId = resultingClientId
+		this.preloadResponse = Promise.resolve()
 	}
 
 	respondWith(answer) {
@@ -147,6 +148,8 @@ class Browser {
 	tab = new Tab()
 	tabs = [this.tab]
 	userAgent = {}
+	// Whether the app has its pages preloaded.
+	preloads = false
 	// Whether the session is good, whether a renewal makes it good, and how many
 	// come to nothing before one does.
 	session = true
@@ -264,6 +267,10 @@ class Worker {
 			active: active?.asActive() ?? null,
 			installing: null,
 			waiting: null,
+			// It takes its time.
+			navigationPreload: {
+				getState: () => new Promise((resolve) => setImmediate(() => resolve({ enabled: browser.preloads }))),
+			},
 			update: async () => {
 				this.updates++
 				throw new TypeError('Failed to update')
@@ -601,6 +608,7 @@ test('the refresh path and the auth paths are left to the network, past the app'
 	const saw = []
 	const browser = new Browser()
 	const worker = browser.start({ app: answering(() => new Response('app'), saw), authPaths: ['/auth', '/o/x'] })
+	await idle()
 	for (const path of [REFRESH, `${REFRESH}?rd=/`, '/auth', '/auth/', '/auth/start?rd=/', '/o/x/y']) {
 		assert.equal(worker.ask(path), undefined, path)
 		assert.equal(worker.ask(navigation(path)), undefined, path)
@@ -707,6 +715,31 @@ test('what must not follow a redirect is not let go by one', async () => {
 		assert.equal(answer.status, 200)
 		assert.deepEqual(browser.seen, [PROBE, 'GET /a'])
 	}
+})
+
+test('a login that is preloaded is not asked for twice', async () => {
+	const browser = new Browser()
+	const worker = browser.start()
+	const preloaded = new Response('callback')
+	const visit = (request, preloadResponse) => {
+		const event = new FetchEvent(request)
+		event.preloadResponse = Promise.resolve(preloadResponse)
+		worker.scope.dispatchEvent(event)
+		return event.answer
+	}
+	// Before it is known, and once the app has wanted it.
+	assert.equal(await visit(navigation('/auth/callback?code=a'), preloaded), preloaded)
+	browser.preloads = true
+	await worker.visit('/')
+	for (const path of [REFRESH, '/auth/callback?code=a']) {
+		assert.equal(await visit(navigation(path), preloaded), preloaded)
+	}
+	assert.equal(visit(Object.defineProperty(post('/auth/callback', 'a'), 'mode', { value: 'navigate' })), undefined)
+	assert.equal(visit(new WorkerRequest('/auth/a')), undefined)
+	// The app has changed its mind.
+	const { status, headers } = await visit(navigation('/auth/callback?code=a'))
+	assert.deepEqual([status, headers.get('Location')], [307, absolute('/auth/callback?code=a')])
+	assert.equal(visit(navigation('/auth/callback?code=a')), undefined)
 })
 
 test("the app's answer is its own", async () => {
@@ -1682,7 +1715,7 @@ test('a module worker does without a recovery script only', () => {
 			EventTarget,
 			navigator: chromium,
 			queueMicrotask,
-			registration: { scope: ORIGIN },
+			registration: {},
 			caches: new Caches(),
 		})(REFRESH, [], '', recovering)
 	run(false)

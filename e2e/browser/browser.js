@@ -70,26 +70,28 @@ function prepare(page) {
 	return page
 }
 
-// covered resolves once a worker with the refresh script controls the page. The
-// script makes its note with a request it sees. Requests are made sparingly: with
-// each one the browser puts off its look for a new worker, and a new worker waits
-// for those of the old one. What state the controller is in is not asked: to
-// pages of WebKit an active worker may seem to activate for good.
+// covered resolves once a worker with the refresh script controls the page, which
+// it is asked as the script asks. Questions are put sparingly: a new worker waits for
+// what the old one has to do.
 export async function covered(page) {
 	await page.waitForFunction(
 		async () => {
-			if (!navigator.serviceWorker.controller) return false
-			if (!(performance.now() - window.asked < 2000)) {
-				window.asked = performance.now()
-				// It may fail while one worker takes over from another.
-				await fetch('/favicon.ico').catch(() => {})
-			}
-			const cache = await caches.open('reauth')
-			return (await cache.keys()).some(({ url }) => url.includes('/_reauth?installed='))
+			const { controller } = navigator.serviceWorker
+			if (!controller) return false
+			const { port1, port2 } = new MessageChannel()
+			const answer = new Promise((resolve) => {
+				port1.onmessage = ({ data }) => resolve(data)
+				setTimeout(resolve, 2000, false)
+			})
+			controller.postMessage({ type: 'REAUTH_IN_CHARGE' }, [port2])
+			return answer
 		},
 		{ polling: 100 },
 	)
 }
+
+// distrust has the worker ask anew whether the session is good with the next request.
+export const distrust = (page) => page.evaluate(() => fetch('/outpost.goauthentik.io/ping').then(({ ok }) => ok))
 
 // atLogin resolves once the page shows the login of the auth server.
 export async function atLogin(page) {

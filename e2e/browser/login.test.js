@@ -25,7 +25,7 @@ for (const client of clients) {
 		await page.waitForFunction(() => document.hidden, { polling: 20 })
 		await mark(page)
 		await stand.expire('both')
-		await syncInVain(page, stand)
+		await syncInVain(page)
 		assert(await isMarked(page))
 		await front.close()
 		await page.bringToFront()

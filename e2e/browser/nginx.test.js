@@ -3,16 +3,20 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { addTransaction, clients, expireAtSync, logIn, open, saved, syncs } from './actual.js'
 import { atLogin, covered, isMarked, mark, placeOf } from './browser.js'
-import { begin, call, enterCovered, handWritten, refused } from './pwa.js'
+import { begin, call, enterCovered, expire, handWritten, refused } from './pwa.js'
 import { Stand } from './stand.js'
 
 test('through nginx a refused call is replayed with its body, large or not', async (t) => {
 	const { app, stand, page } = await enterCovered(t, handWritten, { Nginx: true })
 	assert.match(stand.app, /^https:.*:\d+$/)
 	for (const length of [1000, 8 * 1024 * 1024]) {
-		await stand.expire('proxy')
+		await stand.expire('proxy', '/api/save')
 		const answer = await page.evaluate(async (length) => {
-			const response = await fetch('/api/save', { method: 'POST', body: new Uint8Array(length).fill(length % 251) })
+			const response = await fetch('/api/save', {
+				method: 'POST',
+				body: new Uint8Array(length).fill(length % 251),
+				headers: { 'Content-Type': 'application/x-app' },
+			})
 			return response.json()
 		}, length)
 		assert.deepEqual(answer, { method: 'POST', path: '/api/save', length })
@@ -29,7 +33,7 @@ test('through nginx one trip to the login leads back to the same place', async (
 	const { stand, page } = await enterCovered(t, handWritten, { Nginx: true })
 	const place = `${stand.app}/deep/er?x=1&y=a%2Fb#part`
 	await page.evaluate((place) => history.pushState(null, '', place), place)
-	await stand.expire('both')
+	await expire(page, stand, 'both')
 	await begin(page, '/api/a')
 	await atLogin(page)
 	assert(page.url().startsWith(`${stand.auth}/`), page.url())

@@ -134,7 +134,7 @@ async function doesNotLoop(t, engine, client) {
 	assert.equal(await placeOf(page), place)
 
 	await mark(page)
-	await syncInVain(page, stand)
+	await syncInVain(page)
 	await addTransaction(page, 'offline', '2.00')
 	assert(await isMarked(page))
 

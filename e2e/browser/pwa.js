@@ -1,10 +1,11 @@
 // A small web app of our own, with whatever worker a test gives it.
+import { createHash } from 'node:crypto'
 import { createServer } from 'node:http'
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { logIn } from './actual.js'
-import { covered, launch, mark } from './browser.js'
+import { covered, distrust, launch, mark } from './browser.js'
 import { atEnd } from './common.js'
 import { Stand } from './stand.js'
 
@@ -13,6 +14,12 @@ const page = `<!doctype html>
 <input id="typed">
 <script src="/page.js"></script>
 `
+
+// The smallest picture, and one of a size that scripts can see.
+const picture = '<svg xmlns="http://www.w3.org/2000/svg" width="7" height="7"/>'
+
+// How long a stream of the app's pauses between two parts, in milliseconds.
+const TICK = 1000
 
 export class Pwa {
 	// The requests that reached the app: method, path and body.
@@ -24,6 +31,12 @@ export class Pwa {
 	files = {}
 	// What is done before a request for a path is answered, by path.
 	before = {}
+	// How many bytes of each upload had come when it was cut off.
+	cut = []
+	// How many parts of its streams were sent, by path.
+	parts = {}
+	// The handshakes of WebSockets.
+	sockets = 0
 	#server
 
 	// start starts the app with a worker script, or without one. It ends with t.
@@ -35,6 +48,7 @@ export class Pwa {
 		app.#server = createServer((request, response) =>
 			app.#serve(request, response).catch((error) => response.destroy(error)),
 		)
+		app.#server.on('upgrade', (request, socket) => app.#upgrade(request, socket))
 		app.#server.listen(0, '127.0.0.1')
 		await once(app.#server, 'listening')
 		app.url = `http://127.0.0.1:${app.#server.address().port}`
@@ -60,12 +74,57 @@ export class Pwa {
 			const register = `navigator.serviceWorker.register('/sw.js', { type: '${this.type}' }).catch((error) => { window.refusal = String(error) })`
 			return send(200, { 'Content-Type': 'text/javascript' }, this.worker === undefined ? '' : register)
 		}
+		if (pathname.startsWith('/picture')) {
+			this.calls.push({ method: request.method, path: pathname, headers: request.headers })
+			return send(200, { 'Content-Type': 'image/svg+xml' }, picture)
+		}
+		if (pathname.startsWith('/script')) {
+			this.calls.push({ method: request.method, path: pathname, headers: request.headers })
+			return send(200, { 'Content-Type': 'text/javascript' }, `window.scripts = (window.scripts ?? 0) + 1`)
+		}
+		if (pathname === '/many') {
+			const scripts = Array.from({ length: 60 }, (_, i) => `<script async src="/script-${i}.js"></script>`)
+			return send(200, { 'Content-Type': 'text/html' }, `<!doctype html><title>Many</title>${scripts.join('')}`)
+		}
 		if (pathname in this.files) return send(200, { 'Content-Type': 'text/javascript' }, this.files[pathname])
 		if (pathname.startsWith('/api/')) return this.#api(request, response, pathname)
 		return send(200, { 'Content-Type': 'text/html', ...this.headers }, page)
 	}
 
+	// upgrade takes a WebSocket and says nothing on it.
+	#upgrade(request, socket) {
+		this.sockets++
+		const key = createHash('sha1').update(`${request.headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`)
+		socket.on('error', () => {})
+		socket.write(
+			`HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${key.digest('base64')}\r\n\r\n`,
+		)
+	}
+
+	// stream answers with a part a tick for as long as the client listens.
+	#stream(response, path, type, part) {
+		response.writeHead(200, { 'Content-Type': type })
+		this.parts[path] = 0
+		const next = () => response.write(part(this.parts[path]++))
+		next()
+		const ticks = setInterval(next, TICK)
+		response.on('close', () => clearInterval(ticks))
+	}
+
 	async #api(request, response, path) {
+		if (path === '/api/slow-upload') {
+			// So slowly that it lasts, and never to its end: who does not read at all does
+			// not notice that it is cut off.
+			let length = 0
+			request.on('data', (chunk) => {
+				length += chunk.length
+				request.pause()
+				setTimeout(() => request.resume(), 5)
+			})
+			request.on('error', () => {})
+			response.on('close', () => this.cut.push(length))
+			return
+		}
 		const chunks = []
 		for await (const chunk of request) chunks.push(chunk)
 		const body = Buffer.concat(chunks)
@@ -83,6 +142,12 @@ export class Pwa {
 			response.writeHead(200, { 'Content-Type': 'text/event-stream' })
 			response.write('data: one\n\n')
 			return
+		}
+		if (path === '/api/ticks') return this.#stream(response, path, 'text/plain', (i) => `${i}\n`)
+		if (path === '/api/events') return this.#stream(response, path, 'text/event-stream', (i) => `data: ${i}\n\n`)
+		if (path === '/api/motion') {
+			const frame = `--frame\r\nContent-Type: image/svg+xml\r\nContent-Length: ${picture.length}\r\n\r\n${picture}\r\n`
+			return this.#stream(response, path, 'multipart/x-mixed-replace; boundary=frame', () => frame)
 		}
 		response.writeHead(200, { 'Content-Type': 'application/json' })
 		response.end(JSON.stringify({ method: request.method, path, length: body.length }))
@@ -104,9 +169,9 @@ self.addEventListener('fetch', (event) => {
 `
 
 // enter starts app behind the stand, logs in and resolves to both and the page.
-export async function enter(t, app, settings) {
+export async function enter(t, app, { engine = 'chromium', ...settings } = {}) {
 	const stand = await Stand.start(t, { Upstream: app.url, Plugin: true, ...settings })
-	const page = await launch(t, 'chromium', stand.keyHash)
+	const page = await launch(t, engine, stand.keyHash)
 	await page.goto(stand.app)
 	await logIn(page, stand)
 	await page.locator('#typed').wait()
@@ -119,7 +184,7 @@ export async function enterCovered(t, worker, settings) {
 	const { stand, page } = await enter(t, app, settings)
 	await covered(page)
 	await mark(page)
-	page.visited.length = 0
+	page.visited = []
 	return { app, stand, page }
 }
 
@@ -138,11 +203,21 @@ export const call = (page, path, options) =>
 		options,
 	)
 
+// expire ends sessions, and with them the worker's trust, as their time does.
+export async function expire(page, stand, session) {
+	await stand.expire(session)
+	await distrust(page)
+}
+
 // begin fetches a path for a page that may be left before there is an answer.
-export const begin = (page, path) =>
-	page.evaluate((path) => {
-		fetch(path)
-	}, path)
+export const begin = (page, path, options) =>
+	page.evaluate(
+		(path, options) => {
+			fetch(path, options).catch(() => {})
+		},
+		path,
+		options,
+	)
 
 // refused resolves to how many requests for a path were refused.
 export const refused = async (stand, path) =>

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { addTransaction, atAccount, clients, offersUpdate, open, readsBack, saved, syncs } from './actual.js'
-import { covered, isMarked, mark } from './browser.js'
+import { covered, distrust, isMarked, mark } from './browser.js'
 import { until } from './common.js'
 import { Stand } from './stand.js'
 
@@ -46,10 +46,9 @@ async function takeUpdate(page) {
 // scripts resolves to the scripts that the page was loaded with.
 const scripts = (page) => page.$$eval('script[src]', (elements) => elements.map(({ src }) => src).sort())
 
-const refused = async (stand) =>
-	(await stand.requests()).some(
-		(request) => request.RequestPath === '/account/needs-bootstrap' && request.DownstreamStatus === 401,
-	)
+const renewals = async (stand) =>
+	(await stand.requests()).filter((request) => request.RequestPath === '/_reauth' && request.DownstreamStatus === 302)
+		.length
 
 for (const [from, to] of [
 	[old, current],
@@ -81,9 +80,11 @@ for (const [from, to] of [
 			return now.length > 0 && now.join() !== before.join()
 		})
 		await covered(page)
+		const renewed = await renewals(stand)
 		await stand.expire('proxy')
+		await distrust(page)
 		assert.equal(await page.evaluate(async () => (await fetch('/account/needs-bootstrap')).status), 200)
-		assert(await refused(stand))
+		assert.equal(await renewals(stand), renewed + 1)
 		assert.equal(await stand.logins(), 1)
 		// The old client cannot open the new one's budget, which the new one still can.
 		await stand.configure({ Actual: current })

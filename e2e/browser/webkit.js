@@ -83,7 +83,7 @@ export async function launchWebKit(t, home) {
 			}),
 		)
 		.build()
-	await session.manage().setTimeouts({ script: LIMIT, pageLoad: LIMIT })
+	await session.manage().setTimeouts({ script: 2 * LIMIT, pageLoad: LIMIT })
 	await session.manage().window().setRect({ width: 1280, height: 800 })
 	const page = new WebKitPage(session)
 	atEnd(t, () => page.browser().close())

@@ -1,0 +1,422 @@
+// What becomes of apps that are not Actual when sessions end, in every engine. Where it
+// can be had without the plugin too, the same is done without it and compared.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { logIn } from './actual.js'
+import { atLogin, covered, distrust, isMarked, mark, placeOf } from './browser.js'
+import { until } from './common.js'
+import { begin, call, enter, expire, file, handWritten, Pwa, refused } from './pwa.js'
+
+// A page from the cache, as every worker here has it. The paths of the login are left
+// alone, as far as the plugin's are not: without the plugin nobody could log in else.
+const cached = `
+self.addEventListener('install', (event) => event.waitUntil(caches.open('app').then((cache) => cache.addAll(['/', '/page.js']))))
+const pathOf = (request) => new URL(request.url).pathname
+const page = async (request) => request.mode === 'navigate' ? caches.match('/') : (await caches.match(request)) ?? fetch(request)
+const isApi = (request) => pathOf(request).startsWith('/api/')
+self.addEventListener('fetch', (event) => {
+	if (pathOf(event.request).startsWith('/outpost.goauthentik.io/')) event.stopImmediatePropagation()
+})
+`
+
+const answersAll = `${cached}
+self.addEventListener('fetch', (event) => event.respondWith(isApi(event.request) ? fetch(event.request) : page(event.request)))
+`
+
+// Workbox's queue as its documentation has it, with a message in place of the browser's
+// sync event, which one engine alone has.
+const queues = `
+importScripts('/workbox/workbox-sw.js')
+workbox.setConfig({ debug: false, modulePathPrefix: '/workbox/' })
+const queue = new workbox.backgroundSync.Queue('edits', { onSync: () => {} })
+self.addEventListener('fetch', (event) => {
+	if (event.request.method !== 'POST') return
+	event.respondWith(fetch(event.request.clone()).catch(async () => {
+		await queue.pushRequest({ request: event.request })
+		return new Response('queued', { status: 202 })
+	}))
+})
+self.addEventListener('message', (event) => {
+	if (event.data !== 'deliver') return
+	event.waitUntil(queue.replayRequests().then(() => 'delivered', () => 'kept').then((outcome) => event.ports[0].postMessage(outcome)))
+})
+`
+
+async function workbox(...names) {
+	const files = {}
+	for (const name of names) {
+		const built = `workbox-${name}.${name === 'sw' ? 'js' : 'prod.js'}`
+		files[`/workbox/${built}`] = await file(`workbox-${name}/build/${built}`)
+	}
+	return files
+}
+
+// open enters an app with a worker, with the plugin or without it, and resolves once the
+// worker is in charge.
+async function open(t, { engine, worker, files, prepare, Plugin = true, ...settings }) {
+	const app = await Pwa.start(t, { worker, files })
+	prepare?.(app)
+	const { stand, page } = await enter(t, app, { engine, Plugin, ...settings })
+	if (Plugin) await covered(page)
+	else await page.evaluate(async () => Boolean((await navigator.serviceWorker.ready).active))
+	await page.goto(`${stand.app}/`)
+	await atApp(page)
+	await page.waitForFunction(() => Boolean(navigator.serviceWorker.controller))
+	await mark(page)
+	return { app, stand, page, engine, Plugin }
+}
+
+const atApp = (page) => page.locator('#typed').wait()
+
+// comeBack logs in at the login that the page shows, and resolves at the app.
+async function comeBack(page, stand) {
+	await atLogin(page)
+	await logIn(page, stand)
+	await atApp(page)
+}
+
+// askForLogin logs in because the person wants to.
+async function askForLogin({ page, stand, Plugin }) {
+	await page.goto(Plugin ? `${stand.app}/_reauth?rd=%2F` : `${stand.app}/outpost.goauthentik.io/start?rd=%2F`)
+	await comeBack(page, stand)
+}
+
+// cancel opens the app anew in place of the login, as a person does who wants none. An
+// app that is in its cache shows.
+async function cancel({ page, stand, Plugin }) {
+	if (!Plugin) return
+	await atLogin(page)
+	await page.goto(`${stand.app}/`)
+	await atApp(page)
+}
+
+// compare resolves to what a story comes to, which is the same with and without the
+// plugin.
+async function compare(t, settings, story) {
+	const run = async (Plugin) => story(await open(t, { ...settings, Plugin }))
+	const [plugged, plain] = await Promise.all([run(true), run(false)])
+	assert.deepEqual(plugged, plain)
+	return plugged
+}
+
+const deliver = (page) =>
+	page.evaluate(
+		() =>
+			new Promise((resolve) => {
+				const { port1, port2 } = new MessageChannel()
+				port1.onmessage = ({ data }) => resolve(data)
+				navigator.serviceWorker.controller.postMessage('deliver', [port2])
+			}),
+	)
+
+async function queueKeeps(t, engine) {
+	const files = await workbox('sw', 'core', 'background-sync')
+	const worker = `${cached}${queues}self.addEventListener('fetch', (event) => { if (!isApi(event.request)) event.respondWith(page(event.request)) })`
+	const outcome = await compare(t, { engine, worker, files }, async (visit) => {
+		const { app, stand, page } = visit
+		await stand.expire('both', '/api/edit')
+		const queued = await call(page, '/api/edit', { method: 'POST', body: 'edit' }).catch(() => ({ status: 202 }))
+		await cancel(visit)
+		const early = await deliver(page)
+		const before = app.calls.length
+		await askForLogin(visit)
+		const late = await deliver(page)
+		return [queued.status, early, before, late, app.calls.map(({ path, body }) => `${path} ${body}`)]
+	})
+	assert.deepEqual(outcome, [202, 'kept', 0, 'delivered', ['/api/edit edit']])
+}
+
+// cachedBody resolves to what the app's caches have for a path.
+const cachedBody = (page, path) => page.evaluate(async (path) => (await caches.match(path))?.text() ?? null, path)
+
+async function cachesStayClean(t, engine) {
+	const cacheFirst = `${cached}
+self.addEventListener('fetch', (event) => event.respondWith((async () => {
+	const { request } = event
+	if (!isApi(request)) return page(request)
+	const found = await caches.match(request)
+	if (found) return found
+	const response = await fetch(request)
+	if (request.method === 'GET') await (await caches.open('app')).put(request, response.clone())
+	return response
+})()))`
+	const outcome = await compare(t, { engine, worker: cacheFirst }, async (visit) => {
+		const { stand, page } = visit
+		await stand.expire('both')
+		await begin(page, '/api/file')
+		await cancel(visit)
+		const meanwhile = [(await call(page, '/api/file')).error, await cachedBody(page, '/api/file')]
+		await askForLogin(visit)
+		return [...meanwhile, (await call(page, '/api/file')).status, JSON.parse(await cachedBody(page, '/api/file')).path]
+	})
+	assert.deepEqual(outcome, ['TypeError', null, 200, '/api/file'])
+}
+
+async function copiesStay(t, engine) {
+	const copying = `${cached}
+self.addEventListener('fetch', (event) => event.respondWith((async () => {
+	const { request } = event
+	if (!isApi(request)) return page(request)
+	const cache = await caches.open('app')
+	try {
+		const response = await fetch(request)
+		await cache.put(request, response.clone())
+		return response
+	} catch {
+		return cache.match(request)
+	}
+})()))`
+	const outcome = await compare(t, { engine, worker: copying }, async (visit) => {
+		const { stand, page } = visit
+		const good = await call(page, '/api/copied')
+		await stand.expire('both')
+		await begin(page, '/api/copied')
+		await cancel(visit)
+		return [good, await call(page, '/api/copied'), (await cachedBody(page, '/api/copied')) === good.body]
+	})
+	assert.equal(outcome[0].status, 200)
+	assert.deepEqual(outcome[1].body, outcome[0].body)
+	assert(outcome[2])
+}
+
+async function silentlyServes(t, engine) {
+	for (const [worker, KnownEnd] of [
+		['', true],
+		[answersAll, true],
+		[answersAll, false],
+	]) {
+		const { app, stand, page } = await open(t, { engine, worker, KnownEnd })
+		await expire(page, stand, 'proxy')
+		const seen = await page.evaluate(async () => {
+			const image = new Image()
+			image.src = `/picture`
+			const load = (element) =>
+				new Promise((resolve, reject) => {
+					element.onload = resolve
+					element.onerror = () => reject(new Error(`no ${element.src}`))
+					document.head.append(element)
+				})
+			const script = Object.assign(document.createElement('script'), { src: '/script.js' })
+			const form = new FormData()
+			form.append('file', new File(['x'.repeat(100_000)], 'file.bin', { type: 'application/octet-stream' }))
+			const events = new EventSource('/api/events')
+			const ok = await Promise.all([
+				image.decode().then(() => true),
+				load(script).then(() => true),
+				fetch('/api/form', { method: 'POST', body: form }).then(({ ok }) => ok),
+				fetch('/api/edit', { method: 'POST', body: 'edit' }).then(({ ok }) => ok),
+				fetch('/api/stream').then(async ({ ok, body }) => ok && (await body.getReader().read()).value.length > 0),
+				new Promise((resolve) => {
+					events.onmessage = () => resolve(true)
+					events.onerror = () => resolve(false)
+				}),
+			])
+			events.close()
+			return ok
+		})
+		assert.deepEqual(seen, Array(6).fill(true))
+		assert(app.calls.find(({ path }) => path === '/api/form').body.length > 100_000)
+		assert(await isMarked(page))
+		assert.equal(await stand.logins(), 1)
+	}
+}
+
+async function editsOutliveEarlyEnds(t, engine) {
+	const { app, stand, page } = await open(t, { engine, worker: handWritten, KnownEnd: true })
+	// The session is trusted for an hour.
+	await call(page, '/api/first')
+	await stand.expire('proxy')
+	const answer = await call(page, '/api/save', { method: 'POST', body: 'edit' })
+	assert.equal(answer.status, 200)
+	assert.equal(app.calls.filter(({ path }) => path === '/api/save').length, 1)
+	await stand.expire('proxy')
+	await until('the early end to be noticed', async () => (await call(page, '/api/poll')).status === 200)
+	assert(await isMarked(page))
+}
+
+async function leadsToLogin(t, engine) {
+	const networkFirst = `${cached}
+self.addEventListener('fetch', (event) => {
+	if (event.request.mode === 'navigate') event.respondWith(fetch('/index.html').catch(() => caches.match('/')))
+})`
+	const preloads = `${cached}
+self.addEventListener('activate', (event) => event.waitUntil(registration.navigationPreload?.enable()))
+self.addEventListener('fetch', (event) => {
+	if (event.request.mode === 'navigate') event.respondWith((async () => (await event.preloadResponse) ?? fetch(event.request))())
+})`
+	const visits = (page) => page.reload().catch(() => {})
+	for (const [what, worker, use] of [
+		['an app from its cache', answersAll, visits],
+		['a shell that asks the network first', networkFirst, visits],
+		['a worker that preloads its pages', preloads, visits],
+		['a worker without a listener', '', visits],
+		['an app that only posts', answersAll, (page) => begin(page, '/api/a', { method: 'POST', body: 'edit' })],
+	]) {
+		const { stand, page } = await open(t, { engine, worker })
+		await stand.expire('both')
+		await use(page)
+		await comeBack(page, stand)
+		assert.equal(await stand.logins(), 2, what)
+		assert.equal((await call(page, '/api/a')).status, 200, what)
+	}
+}
+
+async function socketsLead(t, engine) {
+	const { app, stand, page } = await open(t, { engine, worker: answersAll })
+	const connects = () =>
+		page.evaluate(
+			() =>
+				new Promise((resolve) => {
+					const socket = new WebSocket(`${location.origin.replace('http', 'ws')}/api/socket`)
+					socket.onopen = () => resolve(true)
+					socket.onerror = () => resolve(false)
+				}),
+		)
+	assert(await connects())
+	await stand.expire('both')
+	assert(!(await connects()))
+	await page.reload()
+	await comeBack(page, stand)
+	assert(await connects())
+	assert.equal(app.sockets, 2)
+}
+
+async function offAndOn(t, engine) {
+	for (const [off, on] of [
+		[{ Plugin: false }, { Plugin: true }],
+		[{ Options: { serviceWorker: false } }, { Options: { serviceWorker: true } }],
+	]) {
+		const { stand, page } = await open(t, { engine, worker: answersAll })
+		await stand.configure(off)
+		// The app's own worker takes the place of the one with the script.
+		await page.evaluate(async () => {
+			const registration = await navigator.serviceWorker.getRegistration()
+			await registration.update()
+			const next = registration.installing ?? registration.waiting
+			await registration.unregister()
+			return Boolean(next)
+		})
+		await page.goto(`${stand.app}/`)
+		await atApp(page)
+		await page.waitForFunction(async () => Boolean((await navigator.serviceWorker.ready).active))
+		await page.goto(`${stand.app}/`)
+		await atApp(page)
+		await page.waitForFunction(() => Boolean(navigator.serviceWorker.controller))
+		await stand.configure(on)
+		await stand.expire('both')
+		await page.goto(`${stand.app}/`)
+		await comeBack(page, stand)
+		await covered(page)
+		assert.equal(await stand.logins(), 2)
+	}
+}
+
+async function silenceMayBeForbidden(t, engine) {
+	const policy = (app) => {
+		app.workerHeaders = { ...app.workerHeaders, 'Content-Security-Policy': "default-src 'self'" }
+	}
+	for (const [prepare, behaviour] of [
+		[policy, {}],
+		[undefined, { ResourcePolicy: 'same-origin' }],
+	]) {
+		const { stand, page } = await open(t, { engine, worker: answersAll, prepare })
+		await stand.behave(behaviour)
+		for (const session of ['proxy', 'both']) {
+			await mark(page)
+			await expire(page, stand, session)
+			await begin(page, '/api/a')
+			if (session === 'both') await comeBack(page, stand)
+			else {
+				await until('the trip', async () => !(await isMarked(page).catch(() => true)))
+				await atApp(page)
+			}
+			assert.equal((await call(page, '/api/a')).status, 200)
+		}
+		assert.equal(await stand.logins(), 2)
+	}
+}
+
+// Where the tab is, which the auth server never learns, and may forget to come back to.
+async function placeStays(t, engine) {
+	for (const behaviour of [{}, { DropQuery: true }]) {
+		const { stand, page } = await open(t, { engine, worker: answersAll })
+		await stand.behave(behaviour)
+		const place = `${stand.app}/${encodeURIComponent('長'.repeat(700))}?secret=1;2&b=%2F#part`
+		await page.goto(place)
+		await atApp(page)
+		await expire(page, stand, 'both')
+		await begin(page, '/api/a')
+		await comeBack(page, stand)
+		assert.equal(await placeOf(page), place)
+		assert.equal((await call(page, '/api/a')).status, 200)
+		for (const { RequestPath } of await stand.requests()) {
+			if (/outpost|_reauth|authorize/.test(RequestPath))
+				assert(!/secret/.test(decodeURIComponent(RequestPath)), RequestPath)
+		}
+	}
+}
+
+async function nobodyIsHammered(t, engine) {
+	const { stand, page, ...visit } = await open(t, { engine, worker: handWritten })
+	await expire(page, stand, 'both')
+	await begin(page, '/api/poll')
+	await cancel({ stand, page, ...visit })
+	const asked = async () =>
+		(await stand.requests()).filter(({ RequestPath }) => !/^\/(if|application|outpost)/.test(RequestPath)).length
+	const before = await asked()
+	for (let i = 0; i < 20; i++) {
+		assert.equal((await call(page, '/api/poll')).error, 'TypeError')
+		assert.equal((await call(page, '/api/poll', { method: 'POST', body: 'edit' })).error, 'TypeError')
+	}
+	const more = (await asked()) - before
+	assert(more < 6, `${more} requests for 40 calls`)
+	assert((await refused(stand, '/api/poll')) <= 2)
+}
+
+async function mostEndsAreNeverMet(t, engine) {
+	const TokenValidity = 8
+	const { stand, page } = await open(t, { engine, worker: handWritten, KnownEnd: true, TokenValidity })
+	await distrust(page)
+	const statuses = await page.evaluate(
+		async (length) => {
+			const statuses = {}
+			const end = Date.now() + length
+			while (Date.now() < end) {
+				for (const method of ['GET', 'POST']) {
+					const { status } = await fetch('/api/use', { method })
+					statuses[status] = (statuses[status] ?? 0) + 1
+				}
+				await new Promise((resolve) => setTimeout(resolve, 200))
+			}
+			return statuses
+		},
+		10 * TokenValidity * 1000,
+	)
+	assert.deepEqual(Object.keys(statuses), ['200'])
+	const requests = await stand.requests()
+	const refusals = requests.filter(({ DownstreamStatus }) => DownstreamStatus === 401).length
+	t.diagnostic(`${refusals} refusals in ten session lengths with ${statuses[200]} calls`)
+	assert.equal(refusals, 0)
+	assert(await isMarked(page))
+	assert.equal(await stand.logins(), 1)
+}
+
+export const ends = {
+	"an edit in the app's own queue is kept until it is delivered": queueKeeps,
+	'no refusal gets into the caches of an app': cachesStayClean,
+	'a good copy is not lost to a refusal': copiesStay,
+	'pictures, scripts, forms, edits and streams are served after the renewal': silentlyServes,
+	'an end that comes early costs no edit, and is noticed': editsOutliveEarlyEnds,
+	'every visit leads to the login when both sessions have ended': leadsToLogin,
+	'an app that speaks over a WebSocket alone is led to the login by a reload': socketsLead,
+	'the plugin or its script switched off and on again leads to the login': offAndOn,
+	'where silence is forbidden, one trip takes its place': silenceMayBeForbidden,
+	'the place to come back to never leaves the browser': placeStays,
+	'nobody is hammered while logged out': nobodyIsHammered,
+	'most ends are never met': mostEndsAreNeverMet,
+}
+
+// meetEnds tests them in an engine.
+export function meetEnds(engine) {
+	for (const [what, keep] of Object.entries(ends)) test(`${engine}, apps: ${what}`, (t) => keep(t, engine))
+}

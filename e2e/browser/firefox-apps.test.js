@@ -1,0 +1,5 @@
+import { standAside } from './aside.js'
+import { meetEnds } from './ends.js'
+
+standAside('firefox')
+meetEnds('firefox')

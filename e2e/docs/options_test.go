@@ -64,7 +64,7 @@ func TestOptionsAreDocumented(t *testing.T) {
 // foreignNames are names in camel case that belong to others.
 var foreignNames = []string{
 	"forwardAuth", "authSigninURL", "trustForwardHeader", "authResponseHeaders", "maxResponseBodySize", "trustedIPs", // Traefik's
-	"skipWaiting", "clients.claim", // browsers'
+	"skipWaiting", "clients.claim", "cache.addAll", "sessionStorage", // browsers'
 	"kindOf", "outcomeOf", "responseWriter", // the plugin's
 }
 
@@ -179,7 +179,7 @@ func TestForwardAuthsAgree(t *testing.T) {
 	want := map[string]string{
 		"trustForwardHeader":  "true",
 		"maxResponseBodySize": "1048576",
-		"authResponseHeaders": "X-authentik-username X-authentik-groups X-authentik-email X-authentik-name X-authentik-uid",
+		"authResponseHeaders": "X-authentik-username X-authentik-groups X-authentik-email X-authentik-name X-authentik-uid X-authentik-jwt",
 	}
 	asWords := strings.NewReplacer("[", "", "]", "", ",", "")
 	expect := func(name string, configs []any) {

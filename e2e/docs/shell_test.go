@@ -130,8 +130,9 @@ func startShell(t *testing.T) *shell {
 	}
 	dir := t.TempDir()
 	s, err := stand.Start(t.Context(), stand.Config{
-		Dir:           dir,
-		TokenValidity: time.Hour,
+		Dir:                 dir,
+		TokenValidity:       time.Hour,
+		AuthResponseHeaders: append(stand.IdentityHeaders(), stand.TokenHeader),
 		Plugins: map[string]map[string]any{
 			"reauth":          {},
 			"reauth-off":      {"serviceWorker": false},

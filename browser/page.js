@@ -37,7 +37,9 @@
 		// was, all but the fragment, unless the app keeps it to itself. Of a tab that
 		// the worker sent Chromium then says that it came from the worker's script.
 		const hasNotMoved = loaded.split('#')[0] === document.referrer
-		return [entry ? entry.url : hasNotMoved ? loaded : document.referrer, loaded].find(isOurs) ?? home
+		// Browsers cut a referrer down to its origin where it would be longer.
+		const isCut = document.referrer === home && loaded.length > 4096
+		return [entry ? entry.url : hasNotMoved || isCut ? loaded : document.referrer, loaded].find(isOurs) ?? home
 	}
 
 	const show = (id, shown) => {

@@ -111,6 +111,12 @@ const cases = [
 	],
 	['no Navigation API: no referrer', { hash: `#${ORIGIN}/a?b#c` }, `${ORIGIN}/a?b#c`],
 	['no Navigation API: nothing is said', {}, home],
+	['no Navigation API: the tab has moved home', { referrer: home, hash: `#${ORIGIN}/a?b#c` }, home],
+	[
+		'no Navigation API: an address too long for a referrer',
+		{ referrer: home, hash: `#${ORIGIN}/${'a'.repeat(4100)}#b` },
+		`${ORIGIN}/${'a'.repeat(4100)}#b`,
+	],
 	['the referrer of another origin', { referrer: 'https://evil.example/a' }, home],
 	['the referrer of another origin that looks alike', { referrer: `${ORIGIN}.evil.example/a` }, home],
 	['a fragment of another origin', { hash: '#https://evil.example/a' }, home],

@@ -70,24 +70,30 @@ function prepare(page) {
 	return page
 }
 
-// covered resolves once a worker with the refresh script controls the page, which
-// it is asked as the script asks. Questions are put sparingly: a new worker waits for
-// what the old one has to do.
+// isCovered tells whether a worker with the refresh script controls the page, which it
+// is asked as the script asks.
+const isCovered = async () => {
+	const { controller } = navigator.serviceWorker
+	if (!controller) return false
+	const { port1, port2 } = new MessageChannel()
+	const answer = new Promise((resolve) => {
+		port1.onmessage = ({ data }) => resolve(data)
+		setTimeout(resolve, 2000, false)
+	})
+	controller.postMessage({ type: 'REAUTH_IN_CHARGE' }, [port2])
+	return answer
+}
+
+// covered resolves once the page is covered. Questions are put sparingly: a new worker
+// waits for what the old one has to do.
 export async function covered(page) {
-	await page.waitForFunction(
-		async () => {
-			const { controller } = navigator.serviceWorker
-			if (!controller) return false
-			const { port1, port2 } = new MessageChannel()
-			const answer = new Promise((resolve) => {
-				port1.onmessage = ({ data }) => resolve(data)
-				setTimeout(resolve, 2000, false)
-			})
-			controller.postMessage({ type: 'REAUTH_IN_CHARGE' }, [port2])
-			return answer
-		},
-		{ polling: 100 },
-	)
+	await page.waitForFunction(isCovered, { polling: 100 })
+}
+
+// uncovered resolves once a worker without the refresh script controls the page.
+export async function uncovered(page) {
+	await page.waitForFunction(() => Boolean(navigator.serviceWorker.controller))
+	if (await page.evaluate(isCovered)) throw new Error('the refresh script is in charge')
 }
 
 // distrust has the worker ask anew whether the session is good with the next request.

@@ -71,7 +71,7 @@
 	const ARRIVAL_LIMIT = 20 * SECOND
 	const ARRIVAL_PAUSE = SECOND / 4
 	// How long the worker in charge may take to say that it has the script.
-	const ANSWER_LIMIT = 3 * SECOND
+	const ANSWER_LIMIT = 5 * SECOND
 	// How long to wait between two looks for the app's own script, and before asking
 	// again to take over.
 	const UPDATE_PAUSE = 2 * SECOND
@@ -105,8 +105,9 @@
 			.catch(ignore)
 
 	// All that a run of the worker remembers.
-	// What the last probe said: good, or not, or undefined if nobody could tell; how
-	// long it lasts, if that is known; and by both clocks when it was sent.
+	// What the last probe or refusal said: good, or not, or undefined if nobody could
+	// tell; how long it lasts, if that is known; and by both clocks when it was asked and
+	// when it was told. An answer that took its time counts from when it came.
 	let session
 	// The longest that a session was seen to last.
 	let length = 0
@@ -121,10 +122,17 @@
 	// How many edits are on their way while the session is not certain.
 	let unproven = 0
 	// When the last trip began.
-	let trip = recall(TRIP)
+	let trip
 	// Since when and for how long nothing is asked, how many renewals were in vain,
 	// and the paths that were refused since.
-	let lost = recall(LOST)
+	let lost
+	// Resolves once both are what they were when the last run ended, unless this one
+	// knows better by then.
+	const recalled = Promise.all([recall(TRIP), recall(LOST)]).then(([lastTrip, lastLost]) => {
+		if (session?.good) return
+		trip ??= lastTrip
+		lost ??= lastLost
+	})
 	// When the app's own script was looked for.
 	let looked = 0
 	// Whether the app has its pages preloaded, undefined until that is known.
@@ -160,50 +168,54 @@
 		return type ? !UPLOADS.test(type) : !request.body
 	}
 
+	const isSeen = async () => (await clients.matchAll({ type: 'window' })).some(isVisible)
 	const isVisible = ({ visibilityState, frameType }) => visibilityState === 'visible' && frameType !== 'nested'
 
-	const fetchWithin = async (limit, url, options) => {
+	const fetchWithin = async (limit, url, options, read = (response) => response) => {
 		const controller = new AbortController()
 		const timer = setTimeout(() => controller.abort(), limit)
 		try {
-			return await fetch(url, { cache: 'no-store', signal: controller.signal, ...options })
+			return await read(await fetch(url, { cache: 'no-store', signal: controller.signal, ...options }))
 		} finally {
 			clearTimeout(timer)
 		}
 	}
 
 	const now = () => ({ at: Date.now(), clock: performance.now() })
-	// age is how old is what is known of the session, or Infinity if that cannot be told.
-	const age = () => {
-		if (!session) return Number.POSITIVE_INFINITY
+	// since is how long ago a moment was, or Infinity if that cannot be told.
+	const since = (moment) => {
 		const { at, clock } = now()
-		const passed = at - session.at
-		return passed < 0 || Math.abs(passed - (clock - session.clock)) > DRIFT ? Number.POSITIVE_INFINITY : passed
+		const passed = at - moment.at
+		return passed < 0 || Math.abs(passed - (clock - moment.clock)) > DRIFT ? Number.POSITIVE_INFINITY : passed
 	}
+	const age = () => (session ? since(session.told) : Number.POSITIVE_INFINITY)
 	const isTrusted = () => session?.good === true && age() < (session.left ?? TRUST)
 	const isLately = (good) => session !== undefined && session.good === good && age() < LOOK_PAUSE
 
 	// ask sends the probe, which never leaves the origin, follows nothing and leaves no
 	// cookie, and resolves to whether the session is good.
 	const ask = async () => {
-		const sent = now()
+		const asked = now()
 		let good
 		let left
 		try {
-			const response = await fetchWithin(PROBE_LIMIT, `${refreshPath}?probe`, { redirect: 'manual' })
-			const { active, expires_in } = await response.json()
-			if (response.ok && typeof active === 'boolean') good = active
+			const read = async (response) => (response.ok ? response.json() : {})
+			const answer = await fetchWithin(PROBE_LIMIT, `${refreshPath}?probe`, { redirect: 'manual' }, read)
+			if (typeof answer.active === 'boolean') good = answer.active
 			// What is let go has to get through before it is held again.
-			if (expires_in !== undefined) left = Math.max(expires_in * SECOND - MARGIN, LEAST_TRUST)
+			if (answer.expires_in !== undefined) {
+				left = Math.max(answer.expires_in * SECOND - since(asked) - MARGIN, LEAST_TRUST)
+			}
 		} catch {
 			// No network, or another server than the plugin.
 		}
 		// What was found out since is newer.
-		if (session?.clock > sent.clock) return session.good
-		session = { ...sent, good, left }
+		if (session?.asked.clock > asked.clock) return session.good
+		session = { asked, told: now(), good, left }
 		if (good) {
 			length = Math.max(length, left ?? 0)
 			if (recovering) lookForApp()
+			await recalled
 			await Promise.all([setTrip(), setLost()])
 		}
 		return good
@@ -230,14 +242,15 @@
 	// takes a person.
 	const renew = () => {
 		renewal ??= (async () => {
-			for (let tries = (await lost) ? 1 : 2; tries > 0; tries--) {
+			await recalled
+			for (let tries = lost ? 1 : 2; tries > 0; tries--) {
 				const came = await follow(refreshPath)
 				const good = await ask()
 				if (good) renewals++
 				if (good !== false) return good
 				if (!came) break
 			}
-			const { vain = 0, paths = [] } = (await lost) ?? {}
+			const { vain = 0, paths = [] } = lost ?? {}
 			await setLost({ time: Date.now(), wait: Math.min(FIRST_WAIT * 2 ** vain, LONGEST_WAIT), vain: vain + 1, paths })
 			return false
 		})().finally(() => {
@@ -249,8 +262,7 @@
 	// renewAhead begins a new session while the old one is good and somebody looks.
 	const renewAhead = () => {
 		ahead ??= (async () => {
-			const tabs = await clients.matchAll({ type: 'window' })
-			if (!tabs.some(isVisible)) return
+			if (!(await isSeen())) return
 			aheadAt = Date.now()
 			await follow(`${startPath}?rd=${encodeURIComponent(location.origin + refreshPath)}`)
 			await ask()
@@ -274,15 +286,15 @@
 	// isWaiting tells whether nothing is asked. A clock that was set back does not make
 	// the wait longer.
 	const isWaiting = async () => {
-		const last = await lost
-		return last !== undefined && Math.abs(Date.now() - last.time) < last.wait
+		await recalled
+		return lost !== undefined && Math.abs(Date.now() - lost.time) < lost.wait
 	}
 
 	// doubt ends the trust and the wait: the session may have changed.
 	const doubt = async () => {
 		if (session?.good) session = undefined
-		const last = await lost
-		if (last?.wait) await setLost({ ...last, wait: 0 })
+		await recalled
+		if (lost?.wait) await setLost({ ...lost, wait: 0 })
 	}
 
 	// ensure resolves to whether the session is good, after a renewal if it takes one,
@@ -292,7 +304,8 @@
 		// Then an answer is as good as without the script.
 		if (isLately(undefined)) return undefined
 		if (renewal) return renewal
-		if (await isWaiting()) return false
+		// A person who looks may have logged in where nobody here could see it.
+		if (await isWaiting()) return age() > FIRST_WAIT && (await isSeen()) ? look() : false
 		const good = isLately(false) ? false : await look()
 		return good === false ? renew() : good
 	}
@@ -310,7 +323,8 @@
 	// help, as the login's redirect does without the script.
 	const send = async (request, replay, tries = 2) => {
 		const path = pathOf(request)
-		const isShut = (await lost)?.paths.includes(path)
+		await recalled
+		const isShut = !isTrusted() && lost?.paths.includes(path)
 		const seen = renewals
 		if (!isShut) {
 			const answer = await exchange(request)
@@ -320,8 +334,9 @@
 		const good = seen !== renewals || (await ensure())
 		if (good && replay && tries > 0) return send(replay, tries > 1 ? replay.clone() : undefined, tries - 1)
 		if (good === false) {
-			const { paths, ...rest } = await lost
-			if (!isShut) await setLost({ ...rest, paths: [...paths, path].slice(-MOST_PATHS) })
+			if (lost && !lost.paths.includes(path)) {
+				await setLost({ ...lost, paths: [...lost.paths, path].slice(-MOST_PATHS) })
+			}
 			await logIn()
 		}
 		throw new TypeError('The session has ended.')
@@ -329,25 +344,29 @@
 
 	// exchange resolves to the answer to a request, or to undefined if it is refused.
 	const exchange = async (request) => {
-		const seen = renewals
+		const asked = now()
+		let answer
 		try {
-			const answer = await fetch(request)
-			if (!isRefused(answer)) return answer
-			if (seen === renewals) session = { ...now(), good: false }
-			return undefined
+			answer = await fetch(request)
 		} catch (error) {
 			// The body of a refusal is not the one that the page expects.
 			if (request.integrity && (await look()) === false) return undefined
 			throw error
 		}
+		if (!isRefused(answer)) return answer
+		// It tells of the session that there was when the request left.
+		if (!(session?.asked.clock > asked.clock)) session = { asked, told: now(), good: false }
+		// What was redirected has been served, and is not to be done twice.
+		if (answer.redirected && mayHaveBody(request)) throw new TypeError('The session has ended behind a redirect.')
+		return undefined
 	}
 
 	// relay sends an edit with a copy at hand. The first one shows whether the session
 	// is good; what comes meanwhile waits for the probe, and does not get a 401 each.
 	const relay = async (request) => {
 		const replay = request.clone()
-		const last = await lost
-		if (!isTrusted() && (last || renewal || unproven > 0)) await ensure()
+		await recalled
+		if (!isTrusted() && (lost || renewal || unproven > 0)) await ensure()
 		unproven++
 		try {
 			return await send(request, replay)
@@ -408,9 +427,9 @@
 		const shared = await clients.matchAll({ type: 'sharedworker' })
 		// The tab that had the focus last comes first.
 		const tab = tabs.find((client) => isVisible(client) && !isReserved(pathOf(client)))
-		const last = await trip
+		await recalled
 		// A clock that was set back does not make the pause longer.
-		if (!tab || (!isWanted && last && Math.abs(Date.now() - last.time) < TRIP_PAUSE)) return
+		if (!tab || (!isWanted && trip && Math.abs(Date.now() - trip.time) < TRIP_PAUSE)) return
 		await setTrip({ time: Date.now() })
 		// While a worker activates, the visit waits for it: it is not awaited.
 		leave(tab, shared.length > 0)
@@ -436,12 +455,17 @@
 		}
 	}
 
-	// arrive looks after a visit that the app answers, from its cache or not. One that
-	// the network leads to the login never becomes a tab of the app's, and a renewal
-	// beside that would end it.
-	const arrive = async ({ resultingClientId, request }) => {
+	// Visits that the app's worker has left to the network.
+	const unanswered = new WeakSet()
+
+	// arrive looks after a visit that the app's worker answers. What the network answers
+	// needs no session, or leads to the login by itself; a renewal beside that would end
+	// it. So would one beside an answer that the app's worker has from there, which never
+	// becomes a tab of the app's.
+	const arrive = async (event) => {
 		notePreloads()
-		if ((await look()) !== false) return
+		if ((await look()) !== false || unanswered.has(event)) return
+		const { resultingClientId, request } = event
 		const tab = await becomeTab(resultingClientId)
 		if (!tab) return
 		if (isVisible(tab)) await doubt()
@@ -482,6 +506,7 @@
 	// The last listener gets what the app's worker leaves to the network.
 	const last = (event) => {
 		const { request } = event
+		if (request.mode === 'navigate') unanswered.add(event)
 		if (!isOurs(request) || isBypass(request) || event.defaultPrevented || request.bodyUsed) return
 		const trusted = isTrusted()
 		if (trusted) tend(event)

@@ -157,8 +157,12 @@ class Browser {
 	vain = 0
 	// How many seconds a session lasts whose end is told.
 	validity
-	// Paths that need no session, and those that cannot be reached.
+	// How long a probe takes.
+	slowness = 0
+	// Paths that need no session, those that lead on to one that does, and those that
+	// cannot be reached.
 	open = new Set()
+	redirects = new Set()
 	lost = new Set()
 	// Whether the auth server can tell nothing of a session.
 	broken = false
@@ -206,6 +210,7 @@ class Browser {
 		if (pathname === REFRESH && search === '?probe') {
 			const active = this.session
 			await held(pathname + search)
+			this.pass(this.slowness)
 			if (this.broken) return new Response('broken', { status: 502 })
 			if (this.stranger) return this.stranger()
 			const left = active && this.end ? { expires_in: Math.floor((this.end - this.now) / SECOND) } : {}
@@ -222,6 +227,7 @@ class Browser {
 		const good = this.session || this.open.has(pathname)
 		await held(pathname)
 		if (!good && request.integrity) throw new TypeError('Failed to fetch')
+		if (this.redirects.has(pathname)) return Object.defineProperty(refusal(), 'redirected', { value: true })
 		return good ? new Response(`answer to ${body || pathname}`) : refusal()
 	}
 
@@ -436,6 +442,12 @@ const answering =
 
 // relaying is an app whose worker fetches everything itself.
 const relaying = answering((request, self) => self.fetch(request))
+
+// shell is an app whose worker answers visits alone.
+const shell = (self) =>
+	self.addEventListener('fetch', (event) => {
+		if (event.request.mode === 'navigate') event.respondWith(new Response('app'))
+	})
 
 const chromium = { userAgentData: {} }
 
@@ -809,6 +821,55 @@ for (const [what, break_] of [
 	})
 }
 
+test('what waited for a slow probe gets through', async () => {
+	for (const prepare of [
+		() => {},
+		(browser) => {
+			browser.broken = true
+		},
+		(browser) => {
+			browser.validity = 60
+			browser.begin()
+		},
+	]) {
+		const browser = new Browser()
+		prepare(browser)
+		browser.slowness = 9 * SECOND
+		await browser.start().get('/a')
+		assert.deepEqual(browser.seen, [PROBE, 'GET /a'])
+	}
+})
+
+test('a known end is as near as the probe was slow', async () => {
+	const browser = new Browser()
+	browser.validity = 60
+	browser.begin()
+	const worker = browser.start({ startPath: '' })
+	let told
+	browser.onrequest = () => {
+		told ??= browser.end
+		browser.pass(5 * SECOND)
+	}
+	await worker.get('/a')
+	browser.onrequest = undefined
+	browser.pass(told - browser.now - 2 * SECOND)
+	assert.notEqual(worker.ask('/b'), undefined)
+})
+
+test('a probe whose answer stops in the middle is given up like one that does not come', async () => {
+	const browser = new Browser()
+	browser.stranger = () => new Response(new ReadableStream())
+	const worker = browser.start()
+	const answer = worker.get('/a')
+	await idle()
+	assert.deepEqual(
+		worker.timers.map(({ limit }) => limit),
+		[10 * SECOND],
+	)
+	worker.ask(navigation('/'))
+	answer.catch(() => {})
+})
+
 test('a probe that does not end is given up after ten seconds', async () => {
 	const browser = new Browser()
 	browser.hold(`${REFRESH}?probe`)
@@ -1060,6 +1121,44 @@ test('a replay that fails is no missing login', async () => {
 	assert.deepEqual(browser.tab.visits, [])
 })
 
+test('an edit that was served and then redirected to a refusal is not done twice', async () => {
+	const browser = new Browser()
+	browser.open.add('/public')
+	browser.redirects.add('/public')
+	for (const renewable of [true, false]) {
+		browser.expire(renewable)
+		browser.seen = []
+		const worker = browser.start()
+		assert.equal(await worker.get(post('/public', 'body')), FAILED)
+		assert.equal(browser.count('POST /public body'), 1)
+	}
+})
+
+test('a refusal that comes late does not undo a renewal', async () => {
+	const browser = new Browser()
+	const worker = browser.start()
+	await worker.get('/first')
+	browser.expire(true)
+	browser.clock++
+	const releases = ['/b', '/c'].map((path) => browser.hold(path))
+	const slow = ['/b', '/c'].map((path) => worker.get(post(path, 'slow')))
+	await idle()
+	browser.clock++
+	browser.onrequest = (path) => {
+		browser.clock++
+		if (path.endsWith('?probe')) releases.pop()?.()
+	}
+	const release = browser.hold(`${REFRESH}?probe`)
+	const answer = worker.get(post('/a', 'body'))
+	await idle()
+	release()
+	assert.equal(await answer, '200 answer to body')
+	releases.pop()()
+	assert.deepEqual(await Promise.all(slow), ['200 answer to slow', '200 answer to slow'])
+	assert.equal(browser.count(RENEWAL), 1)
+	assert.deepEqual(browser.tab.visits, [])
+})
+
 test('a session that ends again and again takes three tries at most', async () => {
 	const browser = new Browser()
 	browser.expire(true)
@@ -1157,6 +1256,39 @@ test('nothing is asked for a while after a renewal in vain, longer each time', a
 	}
 })
 
+test('many refused paths are not asked for again', async () => {
+	const browser = new Browser()
+	browser.tab.visibilityState = 'hidden'
+	browser.expire(false)
+	const worker = browser.start()
+	const paths = Array.from({ length: 250 }, (_, i) => `/poll/${i}`)
+	const poll = async (some) => {
+		const before = browser.seen.length
+		await Promise.all(some.map((path) => worker.get(post(path, 'body'))))
+		return browser.seen.slice(before).filter((line) => line.startsWith('POST')).length
+	}
+	await poll(['/first'])
+	assert.equal(await poll(paths.slice(0, 100)), 100)
+	assert.equal(await poll(paths.slice(0, 100)), 0)
+	// So many are kept, and no more.
+	await poll(paths)
+	assert.equal(await poll(paths.slice(-200)), 0)
+	assert.equal(await poll(paths.slice(0, 10)), 10)
+})
+
+test('a login that nobody here could see is noticed while somebody looks', async () => {
+	const browser = new Browser()
+	browser.expire(false)
+	const worker = browser.start()
+	for (let hours = 0; hours < 3 * 60; hours++) {
+		await worker.get('/poll')
+		browser.pass(MINUTE)
+	}
+	browser.session = true
+	browser.pass(MINUTE)
+	assert.equal(await worker.get('/poll'), '200 answer to /poll')
+})
+
 test('what needs no session is served all the same', async () => {
 	const browser = new Browser()
 	browser.open.add('/public')
@@ -1172,19 +1304,19 @@ test('what needs no session is served all the same', async () => {
 for (const [what, tell] of [
 	['a visit to the refresh path', (worker) => worker.ask(navigation(REFRESH))],
 	['a visit to the auth server', (worker) => worker.ask(navigation('/auth/callback'))],
-	['a visit to the app', (worker) => worker.visit('/')],
+	['a visit that the app answers', (worker) => worker.visit('/')],
 ]) {
 	test(`${what} ends the wait`, async () => {
 		for (const restart of [false, true]) {
 			const browser = new Browser()
 			browser.expire(false)
-			let worker = browser.start()
+			let worker = browser.start({ app: shell })
 			await worker.get(post('/a', 'body'))
 			browser.renewable = true
 			assert.equal(await worker.get(post('/a', 'body')), FAILED)
 			await tell(worker)
 			await idle()
-			if (restart) worker = browser.start()
+			if (restart) worker = browser.start({ app: shell })
 			assert.equal(await worker.get(post('/a', 'body')), '200 answer to body')
 		}
 	})
@@ -1194,7 +1326,7 @@ test('a visit that nobody looks at does not end the wait', async () => {
 	const browser = new Browser()
 	browser.tab.visibilityState = 'hidden'
 	browser.expire(false)
-	const worker = browser.start()
+	const worker = browser.start({ app: shell })
 	await worker.get('/a')
 	const renewals = browser.count(RENEWAL)
 	await worker.visit('/')
@@ -1376,7 +1508,7 @@ test('a visit is settled once it has become a tab', async () => {
 	const browser = new Browser()
 	browser.expire(true)
 	browser.tabs = []
-	const worker = browser.start()
+	const worker = browser.start({ app: answering(() => new Response('app')) })
 	const visit = worker.visit('/')
 	await idle()
 	worker.end(SECOND / 4)
@@ -1400,7 +1532,10 @@ test('a visit that the app answers itself renews the session in silence', async 
 test('a visit that the network leads to the login is not renewed beside that', async () => {
 	const browser = new Browser()
 	browser.expire(true)
-	const worker = browser.start()
+	// Whether the app's worker leaves it to the network or has its answer from there.
+	await browser.start().visit('/')
+	assert.deepEqual(browser.seen.splice(0), [PROBE])
+	const worker = browser.start({ app: answering(() => new Response(null, { status: 303 })) })
 	const visit = worker.visit('/', { tab: 'none' })
 	for (let waited = 0; waited < 20 * SECOND; waited += SECOND / 4) {
 		await idle()
@@ -1604,7 +1739,7 @@ test('a new worker takes over from one that has no refresh script, or cannot be 
 	]) {
 		const worker = browser.start({ active })
 		const installed = worker.extend('install')
-		if (worker.timers[0]?.limit === 3 * SECOND) worker.end(3 * SECOND)
+		if (worker.timers[0]?.limit === 5 * SECOND) worker.end(5 * SECOND)
 		assert.equal(await installed, 'fulfilled')
 		assert.equal(worker.skipped, 1)
 	}

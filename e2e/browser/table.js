@@ -1,21 +1,40 @@
 // A reporter for Node's test runner: prints which promise is kept in which
-// engine, as the README shows it.
+// engine, with Actual and with other apps, as the README shows it.
 
 const named = /^(chromium|firefox|webkit), (\S+): (.*)$/
 const engines = { chromium: 'Chromium', firefox: 'Firefox', webkit: 'WebKit' }
 
+const row = (first, cells) => `| ${[first, ...cells].join(' | ')} |\n`
+
+// draw returns a table of outcomes, which are by promise and column.
+function draw({ columns, promises }) {
+	let text = `\n${row('promise', columns)}${row(
+		'---',
+		[...columns].map(() => '---'),
+	)}`
+	for (const [promise, cells] of promises) {
+		text += row(
+			promise,
+			[...columns].map((column) => cells.get(column) ?? 'not run'),
+		)
+	}
+	return text
+}
+
 export default async function* table(events) {
-	// The outcomes by promise and column, in the order of their first test.
-	const outcomes = new Map()
-	const columns = new Set()
+	// In the order of their first test.
+	const tables = new Map()
 	let last
 	for await (const { type, data } of events) {
 		if (type === 'test:pass' || type === 'test:fail') {
 			const [, engine, client, promise] = named.exec(data.name) ?? []
 			last = undefined
 			if (!engine) continue
-			if (!outcomes.has(promise)) outcomes.set(promise, new Map())
-			last = { cells: outcomes.get(promise), column: `${engines[engine]}, ${client}` }
+			const kind = client === 'apps' ? client : 'Actual'
+			if (!tables.has(kind)) tables.set(kind, { columns: new Set(), promises: new Map() })
+			const { columns, promises } = tables.get(kind)
+			if (!promises.has(promise)) promises.set(promise, new Map())
+			last = { cells: promises.get(promise), column: `${engines[engine]}, ${client}` }
 			columns.add(last.column)
 			last.cells.set(last.column, type === 'test:pass' ? 'yes' : '**no**')
 		}
@@ -24,16 +43,5 @@ export default async function* table(events) {
 			last.cells.set(last.column, `${last.cells.get(last.column)}, ${data.message.slice('note: '.length)}`)
 		}
 	}
-	if (columns.size === 0) return
-	const row = (first, cells) => `| ${[first, ...cells].join(' | ')} |\n`
-	yield `\n${row('promise', columns)}${row(
-		'---',
-		[...columns].map(() => '---'),
-	)}`
-	for (const [promise, cells] of outcomes) {
-		yield row(
-			promise,
-			[...columns].map((column) => cells.get(column) ?? 'not run'),
-		)
-	}
+	for (const each of tables.values()) yield draw(each)
 }

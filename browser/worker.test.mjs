@@ -226,7 +226,7 @@ class Browser {
 		if (this.broken) return new Response('broken', { status: 502 })
 		const good = this.session || this.open.has(pathname)
 		await held(pathname)
-		if (!good && request.integrity) throw new TypeError('Failed to fetch')
+		if ((!good || this.altered) && request.integrity) throw new TypeError('Failed to fetch')
 		if (this.redirects.has(pathname)) return Object.defineProperty(refusal(), 'redirected', { value: true })
 		return good ? new Response(`answer to ${body || pathname}`) : refusal()
 	}
@@ -660,6 +660,11 @@ test('the first edit goes at once, and what comes while it is on its way waits f
 	assert.deepEqual(browser.seen, ['POST /slow one', PROBE, 'POST /b two', 'POST /c two'])
 	release()
 	assert.equal(await slow, '200 answer to one')
+	// Now none is on its way.
+	browser.seen = []
+	browser.pass(MINUTE)
+	await worker.get(post('/d', 'three'))
+	assert.deepEqual(browser.seen, ['POST /d three'])
 })
 
 const bodies = [
@@ -1140,21 +1145,23 @@ test('a refusal that comes late does not undo a renewal', async () => {
 	await worker.get('/first')
 	browser.expire(true)
 	browser.clock++
-	const releases = ['/b', '/c'].map((path) => browser.hold(path))
-	const slow = ['/b', '/c'].map((path) => worker.get(post(path, 'slow')))
+	const late = browser.hold('/late')
+	const later = browser.hold('/later')
+	const slow = ['/late', '/later'].map((path) => worker.get(post(path, 'slow')))
 	await idle()
-	browser.clock++
-	browser.onrequest = (path) => {
-		browser.clock++
-		if (path.endsWith('?probe')) releases.pop()?.()
-	}
+	browser.onrequest = () => browser.clock++
 	const release = browser.hold(`${REFRESH}?probe`)
 	const answer = worker.get(post('/a', 'body'))
 	await idle()
+	// The renewal has come to its end, and only the probe has not.
+	browser.clock++
+	late()
+	await idle()
 	release()
 	assert.equal(await answer, '200 answer to body')
-	releases.pop()()
+	later()
 	assert.deepEqual(await Promise.all(slow), ['200 answer to slow', '200 answer to slow'])
+	assert.equal(worker.ask('/b'), undefined)
 	assert.equal(browser.count(RENEWAL), 1)
 	assert.deepEqual(browser.tab.visits, [])
 })
@@ -1209,9 +1216,12 @@ test('an integrity that the refusal does not have is no other failure', async ()
 	const request = new WorkerRequest('/a', { method: 'POST', integrity: 'sha256-a' })
 	assert.equal(await worker.get(request), '200 answer to /a')
 	assert.equal(browser.count(RENEWAL), 1)
-	browser.lost.add('/a')
+	// It is another failure where the session is good.
+	browser.altered = true
+	const before = browser.count('POST /a')
 	assert.equal(await worker.get(new WorkerRequest('/a', { method: 'POST', integrity: 'sha256-a' })), FAILED)
 	assert.equal(browser.count(RENEWAL), 1)
+	assert.equal(browser.count('POST /a'), before + 1)
 })
 
 test('what is aborted meanwhile is not sent again', async () => {
@@ -1607,6 +1617,7 @@ test("the app's caches add what can be had after a renewal", async () => {
 	for (const add of [(cache) => cache.add('/a'), (cache) => cache.addAll(['/a'])]) {
 		const browser = new Browser()
 		const worker = browser.start()
+		await worker.get('/first')
 		browser.expire(true)
 		await add(worker.cache)
 		assert.deepEqual(worker.added, ['/a'])
@@ -1615,7 +1626,9 @@ test("the app's caches add what can be had after a renewal", async () => {
 		browser.session = true
 		worker.ask(REFRESH)
 		browser.lost.add('/a')
+		const before = browser.count('GET /a')
 		await assert.rejects(add(worker.cache), { message: 'Failed to fetch' })
+		assert.equal(browser.count('GET /a'), before + 1)
 		assert.deepEqual(worker.added, ['/a'])
 	}
 })

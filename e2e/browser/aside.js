@@ -77,16 +77,17 @@ const streams = (page) =>
 	}, STREAMS)
 
 async function streamsLive(t, engine) {
-	for (const KnownEnd of [true, false]) {
-		const lived = await same(t, { engine, KnownEnd, worker: workers.none }, async ({ app, page }) => {
+	const watch = (KnownEnd) =>
+		same(t, { engine, KnownEnd, worker: workers.none }, async ({ app, page }) => {
 			const [ticks, events] = await streams(page)
 			return { ticks, events, motion: app.parts['/api/motion'] > STREAMS - 3 }
 		})
+	for (const lived of await Promise.all([watch(true), watch(false)])) {
 		assert.deepEqual(lived, { ticks: STREAMS, events: STREAMS, motion: true })
 	}
 }
 
-// sends uploads by XMLHttpRequest and resolves to what came of it.
+// uploads sends files by XMLHttpRequest and resolves to what came of them.
 const uploads = (page, size) =>
 	page.evaluate(async (size) => {
 		const send = (path, body, seen) =>

@@ -286,22 +286,25 @@ async function socketsLead(t, engine) {
 }
 
 async function offAndOn(t, engine) {
+	const worker = `${answersAll}
+self.addEventListener('install', () => skipWaiting())
+self.addEventListener('activate', (event) => event.waitUntil(clients.claim()))
+`
 	for (const [off, on] of [
 		[{ Plugin: false }, { Plugin: true }],
 		[{ Options: { serviceWorker: false } }, { Options: { serviceWorker: true } }],
 	]) {
-		const { stand, page } = await open(t, { engine, worker: answersAll })
+		const { stand, page } = await open(t, { engine, worker })
 		await stand.configure(off)
 		// The app's own worker takes the place of the one with the script.
 		await page.evaluate(async () => {
 			const registration = await navigator.serviceWorker.getRegistration()
 			await registration.update()
-			const next = registration.installing ?? registration.waiting
-			while (next.state === 'installing') {
+			const next = registration.installing ?? registration.waiting ?? registration.active
+			while (next.state !== 'activated') {
 				await new Promise((resolve) => next.addEventListener('statechange', resolve, { once: true }))
 			}
 		})
-		await page.goto(`${stand.auth}/if/flow/default-authentication-flow/`)
 		await page.goto(`${stand.app}/`)
 		await atApp(page)
 		await uncovered(page)

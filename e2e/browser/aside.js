@@ -13,8 +13,9 @@ const STREAMS = 75
 // An app's worker that has no listener for requests, and one that does nothing there.
 const workers = { none: '', empty: 'addEventListener("fetch", () => {})', some: handWritten }
 
-// both resolves to what observe sees with the plugin and without it, at the same time.
-async function both(t, { engine, worker = workers.some, prepare, ...settings }, observe) {
+// same resolves to what observe sees, which is the same with the plugin and without it,
+// at the same time.
+async function same(t, { engine, worker = workers.some, prepare, ...settings }, observe) {
 	const run = async (Plugin) => {
 		const app = await Pwa.start(t, { worker })
 		prepare?.(app)
@@ -28,11 +29,6 @@ async function both(t, { engine, worker = workers.some, prepare, ...settings }, 
 		return observe({ app, stand, page, Plugin })
 	}
 	const [plugged, plain] = await Promise.all([run(true), run(false)])
-	return { plugged, plain }
-}
-
-async function same(t, settings, observe) {
-	const { plugged, plain } = await both(t, settings, observe)
 	assert.deepEqual(plugged, plain)
 	return plain
 }

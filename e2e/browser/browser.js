@@ -78,6 +78,7 @@ const isCovered = async () => {
 	const { port1, port2 } = new MessageChannel()
 	const answer = new Promise((resolve) => {
 		port1.onmessage = ({ data }) => resolve(data)
+		// A worker without the script says nothing, which no event tells.
 		setTimeout(resolve, 2000, false)
 	})
 	controller.postMessage({ type: 'REAUTH_IN_CHARGE' }, [port2])

@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import { logIn } from './actual.js'
 import { atLogin, covered, distrust, isMarked, mark, placeOf, uncovered } from './browser.js'
 import { until } from './common.js'
-import { begin, call, enter, expire, file, handWritten, Pwa, refused } from './pwa.js'
+import { begin, call, enter, expire, handWritten, Pwa, refused, workbox } from './pwa.js'
 
 // A page from the cache, as every worker here has it. The paths of the login are left
 // alone, as far as the plugin's are not: without the plugin nobody could log in else.
@@ -41,15 +41,6 @@ self.addEventListener('message', (event) => {
 	event.waitUntil(queue.replayRequests().then(() => 'delivered', () => 'kept').then((outcome) => event.ports[0].postMessage(outcome)))
 })
 `
-
-async function workbox(...names) {
-	const files = {}
-	for (const name of names) {
-		const built = `workbox-${name}.${name === 'sw' ? 'js' : 'prod.js'}`
-		files[`/workbox/${built}`] = await file(`workbox-${name}/build/${built}`)
-	}
-	return files
-}
 
 // open enters an app with a worker, with the plugin or without it, and resolves once the
 // worker is in charge.
@@ -410,6 +401,7 @@ async function mostEndsAreNeverMet(t, engine) {
 					const { status } = await fetch('/api/use', { method })
 					statuses[status] = (statuses[status] ?? 0) + 1
 				}
+				// As an app is used, and not as fast as can be.
 				await new Promise((resolve) => setTimeout(resolve, 200))
 			}
 			return statuses

@@ -224,4 +224,14 @@ export const refused = async (stand, path) =>
 	(await stand.requests()).filter((request) => request.RequestPath === path && request.DownstreamStatus === 401).length
 
 // file resolves to the text of a file of a package.
-export const file = (path) => readFile(fileURLToPath(new URL(`../node_modules/${path}`, import.meta.url)), 'utf8')
+const file = (path) => readFile(fileURLToPath(new URL(`../node_modules/${path}`, import.meta.url)), 'utf8')
+
+// workbox resolves to the files of some of its packages, by the path that an app has them at.
+export async function workbox(...names) {
+	const files = {}
+	for (const name of names) {
+		const built = `workbox-${name}.${name === 'sw' ? 'js' : 'prod.js'}`
+		files[`/workbox/${built}`] = await file(`workbox-${name}/build/${built}`)
+	}
+	return files
+}

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { logIn } from './actual.js'
 import { atLogin, covered, isMarked, mark, newTab } from './browser.js'
 import { until } from './common.js'
-import { begin, call, enter, enterCovered, expire, file, handWritten, Pwa, refused } from './pwa.js'
+import { begin, call, enter, enterCovered, expire, handWritten, Pwa, refused, workbox } from './pwa.js'
 
 // renewals resolves to how many silent renewals Traefik has seen begin.
 const renewals = async (stand) =>
@@ -207,12 +207,7 @@ async function stopWorkers(page) {
 }
 
 test('a Workbox worker with runtime caching: what it caches is renewed, too', async (t) => {
-	const files = {}
-	for (const name of ['sw', 'core', 'routing', 'strategies', 'precaching']) {
-		files[`/workbox/workbox-${name}.${name === 'sw' ? 'js' : 'prod.js'}`] = await file(
-			`workbox-${name}/build/workbox-${name}.${name === 'sw' ? 'js' : 'prod.js'}`,
-		)
-	}
+	const files = await workbox('sw', 'core', 'routing', 'strategies', 'precaching')
 	const worker = `
 importScripts('/workbox/workbox-sw.js')
 workbox.setConfig({ debug: false, modulePathPrefix: '/workbox/' })

@@ -101,6 +101,7 @@ const keys = { Enter: Key.ENTER, Tab: Key.TAB }
 // passing tells whether an error is one of a page that changes meanwhile.
 const passing = (failure) =>
 	failure instanceof error.JavascriptError || // the page is left
+	failure instanceof error.NoSuchFrameError || // the same, while it was asked
 	failure instanceof error.StaleElementReferenceError ||
 	failure instanceof error.ElementClickInterceptedError ||
 	failure instanceof error.ElementNotInteractableError ||

@@ -80,9 +80,14 @@
 	// The media types of bodies that are large, show progress, or come from a
 	// file. What has another type is taken for an edit.
 	const UPLOADS = /^(multipart\/form-data|application\/(octet-stream|pdf|zip|gzip|x-tar)|(audio|image|video)\/)/i
-	// WebKit sends a request that is let go without its body, and says nothing. So
-	// only engines that were seen to send it get to let go of one.
-	const LETS_GO_OF_BODIES = navigator.userAgentData !== undefined || /Gecko\/[\d.]+ Firefox\//.test(navigator.userAgent)
+	// The media types of bodies that come through when their request is let go, engine by
+	// engine as it was seen. WebKit sends an empty body, and says nothing. Firefox ends the
+	// worker with all that it has under way, where the body is a form's.
+	const COME_THROUGH = navigator.userAgentData
+		? /./
+		: /Gecko\/[\d.]+ Firefox\//.test(navigator.userAgent)
+			? /^(?!multipart\/form-data)./i
+			: /(?!)/
 
 	const fetch = self.fetch
 	const ignore = () => {}
@@ -380,7 +385,7 @@
 		const good = await ensure()
 		const hasBody = mayHaveBody(request)
 		const letsGo =
-			request.redirect === 'follow' && (!hasBody || (LETS_GO_OF_BODIES && request.headers.has('Content-Type')))
+			request.redirect === 'follow' && (!hasBody || COME_THROUGH.test(request.headers.get('Content-Type') ?? ''))
 		if (good !== false && letsGo) return Response.redirect(request.url, 307)
 		return send(request, hasBody ? undefined : request.clone())
 	}

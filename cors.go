@@ -1,5 +1,8 @@
 package reauth
 
+// This file holds what other origins may do: the preflight, the headers of all other
+// answers, and the options for both.
+
 import (
 	"net/http"
 	"net/netip"
@@ -27,11 +30,11 @@ var (
 // anyLabels matches the labels a wildcard stands for.
 const anyLabels = `([a-z0-9_-]+\.)+`
 
-// defaultPorts are the ports an origin leaves out (URL, special scheme).
+// defaultPorts are the ports an origin leaves out (https://url.spec.whatwg.org/#special-scheme).
 var defaultPorts = map[string]string{"http": "80", "https": "443"}
 
 // opaqueSchemes are those whose pages have an opaque origin, which is sent as
-// null (URL, origin of a URL), or the origin of the page that opened them.
+// null (https://url.spec.whatwg.org/#concept-url-origin), or the origin of the page that opened them.
 var opaqueSchemes = map[string]bool{"about": true, "blob": true, "data": true, "file": true, "javascript": true}
 
 // publicSuffixes are common two-label suffixes under which strangers register
@@ -98,7 +101,7 @@ func allowedOrigin(policy *corsPolicy, header http.Header) string {
 }
 
 // isPreflight reports whether a request that has an origin is a preflight
-// (Fetch, CORS-preflight request).
+// (https://fetch.spec.whatwg.org/#cors-preflight-request).
 func isPreflight(req *http.Request) bool {
 	return req.Method == http.MethodOptions && req.Header.Get("Access-Control-Request-Method") != ""
 }
@@ -127,7 +130,7 @@ func setCORS(policy *corsPolicy, header http.Header, origin string) {
 }
 
 // setAllowed replaces what the auth server and the app say about the origin:
-// a second Access-Control-Allow-Origin fails the check (Fetch, CORS check).
+// a second Access-Control-Allow-Origin fails the check (https://fetch.spec.whatwg.org/#concept-cors-check).
 func setAllowed(policy *corsPolicy, header http.Header, origin string) {
 	header.Set("Access-Control-Allow-Origin", origin)
 	if policy.credentials {
@@ -145,7 +148,7 @@ func setUnlessEmpty(header http.Header, name, value string) {
 
 // addVary notes that the response depends on Origin. It does so for every
 // origin and for none, or a cache would hand one origin's answer to another
-// (Fetch, CORS protocol and HTTP caches).
+// (https://fetch.spec.whatwg.org/#cors-protocol-and-http-caches).
 func addVary(header http.Header) {
 	if !variesByAny.MatchString(strings.Join(header["Vary"], ",")) {
 		header.Add("Vary", "Origin")
@@ -252,7 +255,7 @@ func (o *origin) mend() string {
 const originAdvice = `write scheme, host and any port that is not the default, like "https://app.example.com:8443"`
 
 // parseOrigin checks one entry against the serialisation that browsers send
-// (HTML, section 7.1.1), the wildcard aside.
+// (https://html.spec.whatwg.org/#ascii-serialisation-of-an-origin), the wildcard aside.
 func parseOrigin(value string, credentialed bool) *origin {
 	o := &origin{}
 	switch {
@@ -409,8 +412,8 @@ func parseDomain(o *origin) {
 	}
 }
 
-// isLoopback reports whether host never leaves the machine (Secure Contexts,
-// section 3.1).
+// isLoopback reports whether host never leaves the machine
+// (https://w3c.github.io/webappsec-secure-contexts/#is-origin-trustworthy).
 func isLoopback(host string) bool {
 	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
 		return true
@@ -420,7 +423,7 @@ func isLoopback(host string) bool {
 }
 
 // standardMethods are the methods that are written in upper case. Browsers do
-// not fold the case of a method they do not know (Fetch, normalize a method).
+// not fold the case of a method they do not know (https://fetch.spec.whatwg.org/#concept-method-normalize).
 var standardMethods = map[string]bool{
 	"DELETE": true, "GET": true, "HEAD": true, "OPTIONS": true, "PATCH": true, "POST": true, "PUT": true,
 }

@@ -89,7 +89,7 @@ func TestOtherOPTIONSGoOn(t *testing.T) {
 		tt := tt
 		t.Run(tt.name, func(t *testing.T) {
 			res := serveOnce(newHandler(t, answering(200), tt.change), request("OPTIONS", "/", tt.headers...))
-			if bodyOf(res) != "from behind" {
+			if bodyOf(res) != "from upstream" {
 				t.Errorf("did not go on: %d", res.StatusCode)
 			}
 		})
@@ -97,7 +97,7 @@ func TestOtherOPTIONSGoOn(t *testing.T) {
 }
 
 func TestCORSHeadersOfOtherResponses(t *testing.T) {
-	behind := []string{
+	upstream := []string{
 		"Access-Control-Allow-Origin: *",
 		"Access-Control-Allow-Origin: https://idp.example.com",
 		"Access-Control-Allow-Credentials: true",
@@ -135,7 +135,7 @@ func TestCORSHeadersOfOtherResponses(t *testing.T) {
 					if tt.origin != "" {
 						req.Header.Set("Origin", tt.origin)
 					}
-					res := serveOnce(newHandler(t, answering(status, behind...), tt.change), req)
+					res := serveOnce(newHandler(t, answering(status, upstream...), tt.change), req)
 					want := tt.want.Clone()
 					want.Set("Vary", "Origin")
 					if !reflect.DeepEqual(res.Header, want) {

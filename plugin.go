@@ -8,10 +8,12 @@
 // 0.16 can do. Three habits follow from its costs: package functions in place
 // of methods, a small function on the way of every request with the rare work
 // behind it, and native library calls in place of loops over bytes.
+//
+// This file holds the options and what tells one request from another; refresh.go
+// holds what becomes of answers, and cors.go what other origins may do.
 package reauth
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,6 +22,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"path"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -65,12 +69,12 @@ type Config struct {
 	AccessControlAllowOriginList []string `json:"accessControlAllowOriginList"`
 
 	// AccessControlAllowCredentials lets allowed origins send cookies and read
-	// the answer (Fetch, section 3.3.5). It excludes every wildcard but a
+	// the answer (https://fetch.spec.whatwg.org/#cors-protocol-and-credentials). It excludes every wildcard but a
 	// subdomain's. Default: false
 	AccessControlAllowCredentials bool `json:"accessControlAllowCredentials"`
 
 	// AccessControlAllowMethods lists methods that allowed origins may use.
-	// GET, HEAD and POST need no listing (Fetch, CORS-safelisted method).
+	// GET, HEAD and POST need no listing (https://fetch.spec.whatwg.org/#cors-safelisted-method).
 	// Default: empty
 	AccessControlAllowMethods []string `json:"accessControlAllowMethods"`
 
@@ -191,6 +195,133 @@ func entries(found *problems, option string, list []string) []string {
 	return trimmed
 }
 
+var (
+	plainPath   = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
+	notURLBytes = regexp.MustCompile(`[^!-~]+`)
+)
+
+// parseRefreshPath checks RefreshPath.
+func parseRefreshPath(found *problems, value string, authPaths []string) string {
+	const option = "refreshPath"
+	if !plainPath.MatchString(value) || path.Clean(value) != value {
+		found.add(option, value, "not a clean absolute path of letters, digits and . _ ~ -",
+			`write a path of your host that the app does not use, like "/_reauth"`)
+		return ""
+	}
+	for _, authPath := range authPaths {
+		if under(authPath, value) {
+			found.add(option, value, "lies under "+strconv.Quote(authPath)+" of authPaths, which belongs to the auth server",
+				`write a path outside of it, like "/_reauth"`)
+		}
+	}
+	return value
+}
+
+// parseAuthPaths checks AuthPaths and takes trailing slashes off.
+func parseAuthPaths(found *problems, list []string) []string {
+	const option = "authPaths"
+	paths := []string{}
+	for _, value := range entries(found, option, list) {
+		if reason := pathFault(value); reason != "" {
+			found.add(option, value, reason, `write a path prefix like "/outpost.goauthentik.io/"`)
+			continue
+		}
+		paths = append(paths, strings.TrimSuffix(value, "/"))
+	}
+	return paths
+}
+
+// pathFault tells why value is no path prefix, if it is none.
+func pathFault(value string) string {
+	trimmed := strings.TrimSuffix(value, "/")
+	switch {
+	case strings.Contains(value, ","):
+		return "an entry holds one prefix"
+	case strings.ContainsAny(value, "?#"):
+		return "a prefix has neither query nor fragment"
+	case !strings.HasPrefix(value, "/"):
+		return "does not start with a slash"
+	case strings.Trim(value, "/") == "":
+		return "matches every path"
+	case strings.ContainsAny(value, `*%\`) || notURLBytes.MatchString(value):
+		return "is compared with decoded paths as it stands: wildcards, percent signs, backslashes, blanks and non-ASCII letters never match"
+	case path.Clean(value) != trimmed:
+		return "is not a clean path"
+	}
+	return ""
+}
+
+// loginURL is a parsed entry of LoginURLs.
+type loginURL struct {
+	// scheme and host are empty for a path on any host.
+	scheme, host string
+	// path has no trailing slash and is empty for all paths of the host.
+	path string
+}
+
+// parseLoginURLs checks LoginURLs.
+func parseLoginURLs(found *problems, list []string) []loginURL {
+	const option = "loginURLs"
+	var logins []loginURL
+	values := entries(found, option, list)
+	for _, value := range values {
+		login, reason := parseLoginURL(value)
+		if reason != "" {
+			found.add(option, value, reason, `write a URL prefix like "https://auth.example.com/application/o/authorize/" `+
+				`or a path prefix like "/outpost.goauthentik.io/start"`)
+			continue
+		}
+		logins = append(logins, login)
+	}
+	if len(values) == 0 {
+		found.add(option, "", "without an entry no expired session is recognised", "leave the option out for Authentik's login URLs")
+	}
+	return logins
+}
+
+// parseLoginURL returns what value matches, or why it can be no login URL.
+// The results have no names because Yaegi loses what is assigned to a named one
+// that is a struct.
+func parseLoginURL(value string) (loginURL, string) {
+	if strings.HasPrefix(value, "/") {
+		return loginURL{path: strings.TrimSuffix(value, "/")}, pathFault(value)
+	}
+	u, err := url.Parse(value)
+	switch {
+	case err != nil:
+		return loginURL{}, "is not a URL"
+	case u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
+		return loginURL{}, "is neither an http or https URL nor a path with a leading slash"
+	case u.User != nil:
+		return loginURL{}, "a URL prefix has no user name"
+	case strings.Contains(u.Host, "*"):
+		return loginURL{}, "a wildcard host is not supported"
+	case notURLBytes.MatchString(u.Host):
+		return loginURL{}, "the host is not ASCII: redirects carry its Punycode form, xn--..."
+	case u.Port() != "" && !isPort(u.Port()):
+		return loginURL{}, "the port is not a number from 1 to 65535"
+	}
+	host := canonicalHost(u)
+	if strings.TrimSuffix(u.Path, "/") == "" && !strings.ContainsAny(value, "?#") {
+		return loginURL{scheme: u.Scheme, host: host}, "" // a host of the auth server's own
+	}
+	_, afterScheme, _ := strings.Cut(value, "://")
+	prefix := afterScheme[strings.IndexAny(afterScheme, "/?#"):]
+	return loginURL{scheme: u.Scheme, host: host, path: strings.TrimSuffix(prefix, "/")}, pathFault(prefix)
+}
+
+// canonicalHost returns the host of u in lower case, without a default port.
+func canonicalHost(u *url.URL) string {
+	host, port := strings.ToLower(u.Hostname()), u.Port()
+	if port == "" || port == defaultPorts[u.Scheme] {
+		if strings.Contains(host, ":") {
+			return "[" + host + "]"
+		}
+		return host
+	}
+	return net.JoinHostPort(host, port)
+}
+
 // handler is the middleware. Nothing in it changes after New but misplaced.
 type handler struct {
 	next          http.Handler
@@ -286,6 +417,79 @@ func kindOf(h *handler, req *http.Request) kind {
 	return kindAPI
 }
 
+// under reports whether p is prefix or lies under it. The prefix has no
+// trailing slash.
+func under(prefix, p string) bool {
+	return p == prefix || strings.HasPrefix(p, prefix) && p[len(prefix)] == '/'
+}
+
+// underAny reports whether p is or lies under one of prefixes.
+func underAny(prefixes []string, p string) bool {
+	for _, prefix := range prefixes {
+		if under(prefix, p) {
+			return true
+		}
+	}
+	return false
+}
+
+// navigationDests are the destinations of a navigation request
+// (https://fetch.spec.whatwg.org/#navigation-request). A mode other than navigate
+// does not make them a script's.
+var navigationDests = map[string]bool{
+	"document":    true,
+	"embed":       true,
+	"fencedframe": true,
+	"frame":       true,
+	"iframe":      true,
+	"object":      true,
+}
+
+// isNavigation reports whether a person navigates, rather than a script or a
+// page asking for a part of it. Fetch metadata decides where the browser sends
+// it, which is on https and localhost only.
+func isNavigation(header http.Header) bool {
+	mode, dest := header.Get("Sec-Fetch-Mode"), header.Get("Sec-Fetch-Dest")
+	if mode != "" || dest != "" {
+		return mode == "navigate" || navigationDests[dest]
+	}
+	if header["X-Requested-With"] != nil || header["X-Actual-Token"] != nil {
+		return false
+	}
+	if isDataType(header.Get("Content-Type")) {
+		return false
+	}
+	return strings.Contains(strings.ToLower(strings.Join(header["Accept"], ",")), "text/html")
+}
+
+// isDataType reports whether a request body of this type comes from a script:
+// no form has it.
+func isDataType(contentType string) bool {
+	essence, _, _ := strings.Cut(contentType, ";")
+	essence = strings.ToLower(strings.TrimSpace(essence))
+	return essence == "application/json" || essence == "application/actual-sync" ||
+		strings.HasSuffix(essence, "+json")
+}
+
+// sentFromElsewhere reports whether a page of another origin has sent the browser
+// here (https://w3c.github.io/webappsec-fetch-metadata/#sec-fetch-site-header): the auth server's after a login, or anybody's.
+// The page at the refresh path goes on as a page of the app's. If it believed a
+// stranger, that one could open any path of the app with SameSite=Strict cookies,
+// past whatever looks at where a visit comes from.
+func sentFromElsewhere(header http.Header) bool {
+	site := header.Get("Sec-Fetch-Site")
+	return site == "cross-site" || site == "same-site"
+}
+
+// isWorkerScript reports whether the browser asks for a service worker's script
+// (https://w3c.github.io/ServiceWorker/#service-worker-script-request), which no worker answers.
+// Firefox marks the scripts that a worker imports alike, against the standard,
+// when it looks for an update, and takes what differs from its copies for one.
+func isWorkerScript(req *http.Request) bool {
+	value, dest := req.Header["Service-Worker"], req.Header.Get("Sec-Fetch-Dest")
+	return len(value) == 1 && value[0] == "script" && req.Method == http.MethodGet && (dest == "" || dest == "serviceworker")
+}
+
 // serve handles a request that the plugin may have to answer or to change the
 // answer of.
 func serve(h *handler, k kind, rw http.ResponseWriter, req *http.Request) {
@@ -318,176 +522,24 @@ func serve(h *handler, k kind, rw http.ResponseWriter, req *http.Request) {
 	finish(w)
 }
 
-// responseWriter decides, when the status is known, whether the answer passes
-// or the plugin's own takes its place.
-//
-// Handed to native code, an interpreted type shows the three methods of
-// http.ResponseWriter and Hijack, and never Flush. So it flushes after every
-// write: what is streamed stays streamed.
-type responseWriter struct {
-	http.ResponseWriter
-
-	h      *handler
-	kind   kind
-	method string
-	// origin is the value for Access-Control-Allow-Origin, empty for none.
-	origin string
-	// target is the URL that was asked for, before anything rewrote it.
-	target url.URL
-	// returnTo is where a visit to the refresh path ends, empty for a fetch.
-	returnTo string
-	// elsewhere tells that a page of another origin sent the browser to the
-	// refresh path.
-	elsewhere bool
-	// asked is the header of a probe, in which forwardAuth says whose it is.
-	asked http.Header
-	// preset holds the headers that stood before next was called.
-	preset http.Header
-
-	flusher     http.Flusher
-	wroteHeader bool
-	// replaced tells that the plugin has answered and all else is dropped.
-	replaced bool
+// requestURL returns the URL the client asked for. Traefik has set
+// X-Forwarded-Proto itself where the peer is not trusted to.
+func requestURL(req *http.Request) url.URL {
+	scheme := "http"
+	if req.TLS != nil || req.Header.Get("X-Forwarded-Proto") == "https" {
+		scheme = "https"
+	}
+	return url.URL{Scheme: scheme, Host: req.Host, Path: req.URL.Path}
 }
 
-// WriteHeader passes informational statuses on and decides at the final one.
-func (w *responseWriter) WriteHeader(status int) {
-	writeHeader(w, status)
-}
-
-// Write passes b on at once, or drops it if the plugin has answered.
-func (w *responseWriter) Write(b []byte) (int, error) {
-	if !w.wroteHeader {
-		writeHeader(w, http.StatusOK)
+// wholeScript returns a request like req for the script as it is, all of it and
+// whatever the browser has: what it has may lack the refresh script.
+func wholeScript(req *http.Request) *http.Request {
+	whole := req.WithContext(req.Context())
+	whole.Header = req.Header.Clone()
+	for _, name := range []string{"If-Match", "If-Modified-Since", "If-None-Match", "If-Range", "If-Unmodified-Since", "Range"} {
+		whole.Header.Del(name)
 	}
-	if w.replaced {
-		return len(b), nil
-	}
-	n, err := w.ResponseWriter.Write(b)
-	if w.flusher != nil {
-		w.flusher.Flush()
-	}
-	return n, err
-}
-
-// Hijack hands the connection over where the server can.
-func (w *responseWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	hijacker, ok := w.ResponseWriter.(http.Hijacker)
-	if !ok {
-		return nil, nil, errors.New("reauth: the connection cannot be hijacked")
-	}
-	conn, buffered, err := hijacker.Hijack()
-	if err == nil {
-		w.wroteHeader = true
-	}
-	return conn, buffered, err
-}
-
-// outcome is what becomes of an answer from behind.
-type outcome int
-
-const (
-	// outcomePass lets it through.
-	outcomePass outcome = iota
-	// outcomeChallenge puts the 401 in place of a login redirect.
-	outcomeChallenge
-	// outcomeRefreshed ends a visit to the refresh path that met no login. What
-	// else the auth server refuses shows again where the visit leads.
-	outcomeRefreshed
-	// outcomeActive and outcomeInactive tell a probe of the session.
-	outcomeActive
-	outcomeInactive
-	// outcomePage shows the page where there is no login to go through.
-	outcomePage
-	// outcomePrefix puts the refresh script in front of the app's worker script.
-	outcomePrefix
-	// outcomeRecovery puts the recovery script in place of a login redirect.
-	outcomeRecovery
-)
-
-// outcomeOf decides about an answer with this status and the headers in w.
-func outcomeOf(w *responseWriter, status int) outcome {
-	switch w.kind {
-	case kindAPI:
-		if isLoginRedirect(w, status) {
-			return outcomeChallenge
-		}
-	case kindRefresh:
-		if status < 500 && !isLoginRedirect(w, status) {
-			return outcomeRefreshed
-		}
-	case kindProbe:
-		if isLoginRedirect(w, status) {
-			return outcomeInactive
-		}
-		if status < 500 {
-			return outcomeActive
-		}
-	case kindLogin:
-		if status < 500 && !isLoginRedirect(w, status) {
-			return outcomePage
-		}
-	case kindScript:
-		if isLoginRedirect(w, status) {
-			return outcomeRecovery
-		}
-		if status == http.StatusOK && isPlainScript(w.Header()) {
-			return outcomePrefix
-		}
-	}
-	return outcomePass
-}
-
-func writeHeader(w *responseWriter, status int) {
-	if w.replaced {
-		return
-	}
-	if w.wroteHeader {
-		// The server's own complaint about a second status is the clearest.
-		w.ResponseWriter.WriteHeader(status)
-		return
-	}
-	if status >= 100 && status <= 199 && status != http.StatusSwitchingProtocols {
-		w.ResponseWriter.WriteHeader(status)
-		return
-	}
-	w.wroteHeader = true
-	switch outcomeOf(w, status) {
-	case outcomeChallenge:
-		answerChallenge(w)
-	case outcomeRefreshed:
-		answerRefreshed(w)
-	case outcomeActive:
-		answerProbe(w, true)
-	case outcomeInactive:
-		answerProbe(w, false)
-	case outcomePage:
-		answerPage(w)
-	case outcomePrefix:
-		passScript(w)
-	case outcomeRecovery:
-		answerRecovery(w)
-	default:
-		pass(w, status)
-	}
-}
-
-// pass sends the status on, with the headers that came from behind.
-func pass(w *responseWriter, status int) {
-	header := w.Header()
-	if w.h.cors != nil {
-		setCORS(w.h.cors, header, w.origin)
-	}
-	w.ResponseWriter.WriteHeader(status)
-	flusher, ok := w.ResponseWriter.(http.Flusher)
-	if !ok {
-		return
-	}
-	w.flusher = flusher
-	// The head of a stream says that it is open, before anything is sent. An
-	// error or a redirect is no stream, and one without a body keeps the length
-	// that the server works out for it.
-	if status <= 299 && header.Get("Content-Length") == "" {
-		flusher.Flush()
-	}
+	whole.Header.Set("Accept-Encoding", "identity")
+	return whole
 }

@@ -69,7 +69,7 @@ func answering(status int, headers ...string) http.Handler {
 			rw.Header().Add(name, value)
 		}
 		rw.WriteHeader(status)
-		_, _ = rw.Write([]byte("from behind"))
+		_, _ = rw.Write([]byte("from upstream"))
 	})
 }
 
@@ -170,49 +170,6 @@ func TestWhichRequestsAreChallenged(t *testing.T) {
 	}
 }
 
-func TestWhichAnswersAreChallenged(t *testing.T) {
-	location := func(l string) []string { return []string{"Location: " + l} }
-	tests := []struct {
-		name    string
-		status  int
-		headers []string
-		want    wantOutcome
-	}{
-		{"moved permanently", 301, location(authorizeURL), challenged},
-		{"found", 302, location(authorizeURL), challenged},
-		{"see other", 303, location(authorizeURL), challenged},
-		{"temporary redirect", 307, location(authorizeURL), challenged},
-		{"permanent redirect", 308, location(authorizeURL), challenged},
-		{"start of the outpost", 302, location(startURL), challenged},
-		{"not modified", 304, location(authorizeURL), passed},
-		{"created", 201, location(authorizeURL), passed},
-		{"redirect without Location", 302, nil, passed},
-		{"redirect elsewhere", 302, location("/login"), passed},
-		{"the app's own OpenID login", 302, location(openIDURL), passed},
-		{"unauthorized", 401, nil, passed},
-		{"forbidden", 403, location(authorizeURL), passed},
-		{"client closed request", 499, nil, passed},
-		{"server error", 500, location(authorizeURL), passed},
-		{"success", 200, nil, passed},
-	}
-	for _, tt := range tests {
-		tt := tt
-		t.Run(tt.name, func(t *testing.T) {
-			h := newHandler(t, answering(tt.status, tt.headers...), nil)
-			res := serveOnce(h, request("GET", "/", scripted))
-			got := passed
-			if res.StatusCode == 401 && res.Header.Get("WWW-Authenticate") != "" {
-				got = challenged
-			} else if res.StatusCode != tt.status || bodyOf(res) != "from behind" {
-				got = wantOutcome(fmt.Sprintf("status %d", res.StatusCode))
-			}
-			if got != tt.want {
-				t.Errorf("got %s, want %s", got, tt.want)
-			}
-		})
-	}
-}
-
 // What a worker script is answered with where the option is on has tests of its
 // own.
 func TestWithoutServiceWorkerItsScriptIsChallenged(t *testing.T) {
@@ -229,7 +186,7 @@ func TestWithoutServiceWorkerItsScriptIsChallenged(t *testing.T) {
 		answering(200, "Content-Type: text/javascript", "Etag: \"2\"").ServeHTTP(rw, req)
 	})
 	res = serveOnce(newHandler(t, app, off), request("GET", "/sw.js", conditional...))
-	if got := bodyOf(res); got != "from behind" || res.Header.Get("Etag") != `"2"` {
+	if got := bodyOf(res); got != "from upstream" || res.Header.Get("Etag") != `"2"` {
 		t.Errorf("good session: body %.60s with %v", got, res.Header)
 	}
 }
@@ -248,6 +205,41 @@ func TestUpgradesAndAuthPathsKeepTheirWriterWithAList(t *testing.T) {
 			t.Errorf("%s %s did not reach next with its own writer", req.Method, req.URL)
 		}
 	}
+}
+
+func TestScriptIsAskedForWhole(t *testing.T) {
+	kept := []string{"Cookie: s=1", "Cache-Control: max-age=0", "X-Forwarded-Proto: https"}
+	dropped := []string{"Accept-Encoding: gzip, br", "If-Match: \"1\"", "If-None-Match: \"1\"", "If-Range: \"1\"", "Range: bytes=0-1",
+		"If-Modified-Since: Thu, 01 Jan 2026 00:00:00 GMT", "If-Unmodified-Since: Thu, 01 Jan 2026 00:00:00 GMT"}
+	req := request("GET", "/sw.js?v=1", append(append(kept, dropped...), asWorker...)...)
+	before := req.Header.Clone()
+	want := request("GET", "/", append(append(kept, "Accept-Encoding: identity"), asWorker...)...).Header
+	called := false
+	serveOnce(newHandler(t, http.HandlerFunc(func(_ http.ResponseWriter, got *http.Request) {
+		called = true
+		if !reflect.DeepEqual(got.Header, want) {
+			t.Errorf("headers\n got %v\nwant %v", got.Header, want)
+		}
+		if got.Method != "GET" || got.URL.String() != req.URL.String() || got.Host != req.Host {
+			t.Errorf("the app sees %s %s", got.Method, got.URL)
+		}
+	}), nil), req)
+	if !called {
+		t.Error("the app was not asked")
+	}
+	if !reflect.DeepEqual(req.Header, before) {
+		t.Errorf("the caller's request has changed: %v", req.Header)
+	}
+}
+
+func TestRequestsForOtherScriptsKeepTheirConditions(t *testing.T) {
+	req := request("GET", "/app.js", scripted, "If-None-Match: \"1\"", "Range: bytes=0-1", "Accept-Encoding: gzip")
+	want := req.Header.Clone()
+	serveOnce(newHandler(t, http.HandlerFunc(func(_ http.ResponseWriter, got *http.Request) {
+		if !reflect.DeepEqual(got.Header, want) {
+			t.Errorf("headers\n got %v\nwant %v", got.Header, want)
+		}
+	}), nil), req)
 }
 
 func TestMisplacedPluginWarnsOnce(t *testing.T) {
@@ -271,102 +263,6 @@ func TestMisplacedPluginWarnsOnce(t *testing.T) {
 		if strings.Contains(text, "secret") {
 			t.Errorf("the warning repeats what the request says: %q", text)
 		}
-	}
-}
-
-// statusWriter keeps every status it is given, informational ones too.
-type statusWriter struct {
-	*httptest.ResponseRecorder
-	statuses []int
-}
-
-func (w *statusWriter) WriteHeader(status int) {
-	w.statuses = append(w.statuses, status)
-	if status >= 200 {
-		w.ResponseRecorder.WriteHeader(status)
-	}
-}
-
-func TestWrapperStreams(t *testing.T) {
-	tests := []struct {
-		name    string
-		status  int
-		length  string
-		flushed []bool // by the head, the first and the second write
-	}{
-		{"stream", 200, "", []bool{true, true, true}},
-		{"known length", 200, "6", []bool{false, true, true}},
-		{"error", 500, "", []bool{false, true, true}},
-	}
-	for _, tt := range tests {
-		tt := tt
-		t.Run(tt.name, func(t *testing.T) {
-			rec := httptest.NewRecorder()
-			var flushed []bool
-			note := func() {
-				flushed = append(flushed, rec.Flushed)
-				rec.Flushed = false
-			}
-			h := newHandler(t, http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
-				if tt.length != "" {
-					rw.Header().Set("Content-Length", tt.length)
-				}
-				rw.WriteHeader(tt.status)
-				note()
-				for _, part := range []string{"one", "two"} {
-					if n, err := rw.Write([]byte(part)); n != 3 || err != nil {
-						t.Errorf("Write = %d, %v", n, err)
-					}
-					note()
-				}
-			}), nil)
-			h.ServeHTTP(rec, request("GET", "/", scripted))
-			if !reflect.DeepEqual(flushed, tt.flushed) {
-				t.Errorf("flushed %v, want %v", flushed, tt.flushed)
-			}
-			if rec.Body.String() != "onetwo" {
-				t.Errorf("body %q", rec.Body)
-			}
-		})
-	}
-}
-
-func TestStatuses(t *testing.T) {
-	w := &statusWriter{ResponseRecorder: httptest.NewRecorder()}
-	h := newHandler(t, http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
-		rw.WriteHeader(103)
-		if len(rw.Header()) > 0 {
-			t.Errorf("headers %v on the 103", rw.Header())
-		}
-		rw.WriteHeader(200)
-		rw.WriteHeader(500)
-	}), withOrigins)
-	h.ServeHTTP(w, request("GET", "/", scripted, "Origin: "+listedOrigin))
-	if want := []int{103, 200, 500}; !reflect.DeepEqual(w.statuses, want) {
-		t.Errorf("the server saw %v, want %v", w.statuses, want)
-	}
-	if got := w.Header().Get("Access-Control-Allow-Origin"); got != listedOrigin {
-		t.Errorf("Access-Control-Allow-Origin %q", got)
-	}
-}
-
-func TestImplicitStatus(t *testing.T) {
-	tests := []struct {
-		name string
-		next http.HandlerFunc
-		body string
-	}{
-		{"write without status", func(rw http.ResponseWriter, _ *http.Request) { _, _ = rw.Write([]byte("x")) }, "x"},
-		{"nothing at all", func(http.ResponseWriter, *http.Request) {}, ""},
-	}
-	for _, tt := range tests {
-		tt := tt
-		t.Run(tt.name, func(t *testing.T) {
-			res := serveOnce(newHandler(t, tt.next, withOrigins), request("GET", "/", scripted, "Origin: "+listedOrigin))
-			if res.StatusCode != 200 || bodyOf(res) != tt.body || res.Header.Get("Vary") != "Origin" {
-				t.Errorf("got %d with %v", res.StatusCode, res.Header)
-			}
-		})
 	}
 }
 
@@ -499,5 +395,87 @@ func TestLabelListsAreTrimmed(t *testing.T) {
 	if !underAny(h.authPaths, "/auth/x") || !leadsToLogin(h, mustParse(t, appURL), "/login") ||
 		!h.cors.exact["https://b.example.com"] || h.cors.methods != "PUT, DELETE" {
 		t.Errorf("blanks were kept: %+v, %+v", h, h.cors)
+	}
+}
+
+// FuzzLoginURLs checks that an entry that is accepted matches itself and what
+// lies under it, and nothing that only starts with the same letters.
+func FuzzLoginURLs(f *testing.F) {
+	for _, entry := range []string{"/a", "/a/b/", "https://auth.example.com/x", "http://h:81", "https://[::1]/x", "//x", "https://h/?q", "https://h/%2e"} {
+		f.Add(entry)
+	}
+	f.Fuzz(func(t *testing.T, entry string) {
+		login, reason := parseLoginURL(entry)
+		if reason != "" {
+			return
+		}
+		h := &handler{loginURLs: []loginURL{login}}
+		target := mustParse(t, appURL+"/")
+		whole := strings.TrimSuffix(entry, "/")
+		for _, location := range []string{entry, whole + "/under", whole + "?query"} {
+			if !leadsToLogin(h, target, location) {
+				t.Errorf("%q does not match %q", entry, location)
+			}
+		}
+		if login.path != "" && leadsToLogin(h, target, whole+"x") {
+			t.Errorf("%q matches %q", entry, whole+"x")
+		}
+	})
+}
+
+func TestParseLoginURLs(t *testing.T) {
+	tests := map[string]string{
+		"/outpost.goauthentik.io/start":     "",
+		"https://auth.example.com":          "",
+		"https://auth.example.com/":         "",
+		"http://auth.example.com:9000/a/b/": "",
+		"/":                                 "matches every path",
+		"//":                                "matches every path",
+		"//auth.example.com/a":              "is not a clean path",
+		"/a/../b":                           "is not a clean path",
+		"/a//b":                             "is not a clean path",
+		"/a?b":                              "a prefix has neither query nor fragment",
+		"https://auth.example.com?x":        "a prefix has neither query nor fragment",
+		"https://auth.example.com/#x":       "a prefix has neither query nor fragment",
+		"https://auth.example.com/a/../b":   "is not a clean path",
+		"https://auth.example.com/*":        "is compared with decoded paths as it stands: wildcards, percent signs, backslashes, blanks and non-ASCII letters never match",
+		"/a b":                              "is compared with decoded paths as it stands: wildcards, percent signs, backslashes, blanks and non-ASCII letters never match",
+		"https://*.example.com/a":           "a wildcard host is not supported",
+		"https://user@auth.example.com/a":   "a URL prefix has no user name",
+		"https://":                          "is neither an http or https URL nor a path with a leading slash",
+		"https://:443/":                     "is neither an http or https URL nor a path with a leading slash",
+		"/start,/authorize":                 "an entry holds one prefix",
+		"https://b\u00fccher.example/":      "the host is not ASCII: redirects carry its Punycode form, xn--...",
+		"https://auth.example.com:0/":       "the port is not a number from 1 to 65535",
+		"https://auth.example.com:99999/a":  "the port is not a number from 1 to 65535",
+		"auth.example.com/application":      "is neither an http or https URL nor a path with a leading slash",
+		"ftp://auth.example.com/":           "is neither an http or https URL nor a path with a leading slash",
+		"https://auth.example.com:port/":    "is not a URL",
+		"*":                                 "is neither an http or https URL nor a path with a leading slash",
+	}
+	for value, want := range tests {
+		if _, got := parseLoginURL(value); got != want {
+			t.Errorf("%q: %q, want %q", value, got, want)
+		}
+	}
+	var found problems
+	parseLoginURLs(&found, nil)
+	if len(found.list) != 1 {
+		t.Errorf("an empty list is accepted: %v", found.list)
+	}
+}
+
+func TestParseRefreshPath(t *testing.T) {
+	for value, want := range map[string]bool{
+		"/_reauth": true, "/a/b": true, "/.reauth": true, "/~-": true, "/outpost.goauthentik.iox": true,
+		"": false, "/": false, "a": false, "/a/": false, "//a": false, "/a//b": false, "/a/../b": false, "/..": false,
+		"/.": false, "/a?b": false, "/a#b": false, "/a b": false, "/a%20b": false, "/\u00fc": false, `/a"b`: false,
+		"/outpost.goauthentik.io": false, "/outpost.goauthentik.io/x": false,
+	} {
+		var found problems
+		parseRefreshPath(&found, value, []string{"/outpost.goauthentik.io"})
+		if got := len(found.list) == 0; got != want {
+			t.Errorf("%q accepted: %v, want %v (%v)", value, got, want, found.list)
+		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"fmt"
 	"io"
 	"log"
 	"net"
@@ -49,6 +50,330 @@ func withHeader(base, more http.Header) http.Header {
 		all[name] = values
 	}
 	return all
+}
+
+// statusWriter keeps every status it is given, informational ones too.
+type statusWriter struct {
+	*httptest.ResponseRecorder
+	statuses []int
+}
+
+func (w *statusWriter) WriteHeader(status int) {
+	w.statuses = append(w.statuses, status)
+	if status >= 200 {
+		w.ResponseRecorder.WriteHeader(status)
+	}
+}
+
+func TestWrapperStreams(t *testing.T) {
+	tests := []struct {
+		name    string
+		status  int
+		length  string
+		flushed []bool // by the head, the first and the second write
+	}{
+		{"stream", 200, "", []bool{true, true, true}},
+		{"known length", 200, "6", []bool{false, true, true}},
+		{"error", 500, "", []bool{false, true, true}},
+	}
+	for _, tt := range tests {
+		tt := tt
+		t.Run(tt.name, func(t *testing.T) {
+			rec := httptest.NewRecorder()
+			var flushed []bool
+			note := func() {
+				flushed = append(flushed, rec.Flushed)
+				rec.Flushed = false
+			}
+			h := newHandler(t, http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+				if tt.length != "" {
+					rw.Header().Set("Content-Length", tt.length)
+				}
+				rw.WriteHeader(tt.status)
+				note()
+				for _, part := range []string{"one", "two"} {
+					if n, err := rw.Write([]byte(part)); n != 3 || err != nil {
+						t.Errorf("Write = %d, %v", n, err)
+					}
+					note()
+				}
+			}), nil)
+			h.ServeHTTP(rec, request("GET", "/", scripted))
+			if !reflect.DeepEqual(flushed, tt.flushed) {
+				t.Errorf("flushed %v, want %v", flushed, tt.flushed)
+			}
+			if rec.Body.String() != "onetwo" {
+				t.Errorf("body %q", rec.Body)
+			}
+		})
+	}
+}
+
+func TestStatuses(t *testing.T) {
+	w := &statusWriter{ResponseRecorder: httptest.NewRecorder()}
+	h := newHandler(t, http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		rw.WriteHeader(103)
+		if len(rw.Header()) > 0 {
+			t.Errorf("headers %v on the 103", rw.Header())
+		}
+		rw.WriteHeader(200)
+		rw.WriteHeader(500)
+	}), withOrigins)
+	h.ServeHTTP(w, request("GET", "/", scripted, "Origin: "+listedOrigin))
+	if want := []int{103, 200, 500}; !reflect.DeepEqual(w.statuses, want) {
+		t.Errorf("the server saw %v, want %v", w.statuses, want)
+	}
+	if got := w.Header().Get("Access-Control-Allow-Origin"); got != listedOrigin {
+		t.Errorf("Access-Control-Allow-Origin %q", got)
+	}
+}
+
+func TestImplicitStatus(t *testing.T) {
+	tests := []struct {
+		name string
+		next http.HandlerFunc
+		body string
+	}{
+		{"write without status", func(rw http.ResponseWriter, _ *http.Request) { _, _ = rw.Write([]byte("x")) }, "x"},
+		{"nothing at all", func(http.ResponseWriter, *http.Request) {}, ""},
+	}
+	for _, tt := range tests {
+		tt := tt
+		t.Run(tt.name, func(t *testing.T) {
+			res := serveOnce(newHandler(t, tt.next, withOrigins), request("GET", "/", scripted, "Origin: "+listedOrigin))
+			if res.StatusCode != 200 || bodyOf(res) != tt.body || res.Header.Get("Vary") != "Origin" {
+				t.Errorf("got %d with %v", res.StatusCode, res.Header)
+			}
+		})
+	}
+}
+
+// connected is a writer that can be hijacked, unless hijacking fails.
+type connected struct {
+	*httptest.ResponseRecorder
+	conn net.Conn
+	err  error
+}
+
+func (w *connected) Hijack() (net.Conn, *bufio.ReadWriter, error) { return w.conn, nil, w.err }
+
+// hijacking hijacks, and answers with an expired session if it cannot.
+func hijacking(t *testing.T, want net.Conn) http.Handler {
+	return http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
+		hijacker, ok := rw.(http.Hijacker)
+		if !ok {
+			t.Fatal("the writer cannot be hijacked")
+		}
+		conn, _, err := hijacker.Hijack()
+		if err != nil {
+			expired.ServeHTTP(rw, req)
+		} else if conn != want {
+			t.Error("hijacked something else")
+		}
+	})
+}
+
+func TestHijackedConnectionIsLeftAlone(t *testing.T) {
+	client, server := net.Pipe()
+	defer func() { _, _ = client.Close(), server.Close() }()
+	w := &connected{ResponseRecorder: httptest.NewRecorder(), conn: server}
+	newHandler(t, hijacking(t, server), nil).ServeHTTP(w, request("GET", "/", scripted))
+	if w.Body.Len() > 0 || len(w.Header()) > 0 {
+		t.Errorf("the plugin wrote to a hijacked connection: %v", w.Header())
+	}
+}
+
+func TestFailedHijackChangesNothing(t *testing.T) {
+	for name, rw := range map[string]http.ResponseWriter{
+		"no Hijacker": httptest.NewRecorder(),
+		"HTTP/2":      &connected{ResponseRecorder: httptest.NewRecorder(), err: http.ErrNotSupported},
+	} {
+		newHandler(t, hijacking(t, nil), nil).ServeHTTP(rw, request("GET", "/", scripted))
+		if rw.Header().Get("WWW-Authenticate") == "" || rw.Header().Get("Location") != "" {
+			t.Errorf("%s: the answer after it is %v", name, rw.Header())
+		}
+	}
+}
+
+// loginCases are values of Location and whether they are a login, with the
+// login URLs of TestLeadsToLogin.
+var loginCases = map[string]bool{
+	authorizeURL: true,
+	startURL:     true,
+	"https://app.example.com/outpost.goauthentik.io/start":    true,
+	"/outpost.goauthentik.io/start/":                          true,
+	"/outpost.goauthentik.io/start/x?y":                       true,
+	"outpost.goauthentik.io/start":                            true,
+	"//auth.example.com/application/o/authorize/?client_id=x": true,
+	"https://auth.example.com:443/application/o/authorize/":   true,
+	"https://AUTH.example.com/application/o/authorize":        true,
+	"https://login.example.net:8443/any/path":                 true,
+	"https://login.example.net:8443":                          true,
+	"https://[2001:db8::1]/login":                             true,
+	"https://[2001:DB8::1]:443/login/x":                       true,
+	"/a/../outpost.goauthentik.io/start":                      true,
+	"https://auth.example.com/application/o/authorize/?redirect_uri=https%3A%2F%2Fauth.example.com%2Foutpost.goauthentik.io%2Fcallback": true,
+
+	"/outpost.goauthentik.io/start?rd=/a;b&x=%zz": true,
+
+	"":                                     false,
+	"/":                                    false,
+	"/login":                               false,
+	"/outpost.goauthentik.io/starting":     false,
+	"/outpost.goauthentik.io/sign_out":     false,
+	"/x/outpost.goauthentik.io/start":      false,
+	"/outpost.goauthentik.io/start/../x":   false,
+	"/outpost.goauthentik.io/start/%2e%2e": false,
+	"http://auth.example.com/application/o/authorize/":                                                 false,
+	"https://auth.example.com:8443/application/o/authorize/":                                           false,
+	"https://auth.example.com.evil.example/application/o/authorize":                                    false,
+	"https://login.example.net/any/path":                                                               false,
+	"https://auth.example.com/application/o/authorizer":                                                false,
+	"javascript:/outpost.goauthentik.io/start":                                                         false,
+	"ftp://app.example.com/outpost.goauthentik.io/start":                                               false,
+	"https://app.example.com/%zz":                                                                      false,
+	openIDURL:                                                                                          false,
+	"https://auth.example.com/application/o/authorize/?redirect_uri=":                                  false,
+	"https://auth.example.com/application/o/authorize/?redirect_uri=%25zz":                             false,
+	"https://auth.example.com/application/o/authorize/?redirect_uri=/outpost.goauthentik.io/../openid": false,
+	"https://auth.example.com/application/o/authorize/?redirect_uri=/outpost.goauthentik.io/callback&redirect_uri=/openid": false,
+}
+
+func manyLogins(c *Config) {
+	c.LoginURLs = []string{
+		"/outpost.goauthentik.io/start",
+		"https://Auth.example.com/application/o/authorize/",
+		"https://login.example.net:8443",
+		"https://[2001:db8::1]:443/login",
+	}
+}
+
+func TestLeadsToLogin(t *testing.T) {
+	h := parsed(t, manyLogins)
+	for location, want := range loginCases {
+		if got := leadsToLogin(h, mustParse(t, appURL+"/"), location); got != want {
+			t.Errorf("Location %q: %v, want %v", location, got, want)
+		}
+	}
+	if !leadsToLogin(h, mustParse(t, appURL+"/outpost.goauthentik.io/callback"), "start?rd=/") {
+		t.Error("a relative Location is not resolved against the request")
+	}
+}
+
+func TestLoginRedirectIsResolvedAgainstTheRequest(t *testing.T) {
+	tests := []struct {
+		name   string
+		login  string
+		target string
+		header string
+		want   int
+	}{
+		{"https by TLS", "https://app.example.com/start", "https://app.example.com/", "", 401},
+		{"https by the proxy in front", "https://app.example.com/start", "http://app.example.com/", "https", 401},
+		{"http", "http://app.example.com/start", "http://app.example.com/", "http", 401},
+		{"other scheme", "https://app.example.com/start", "http://app.example.com/", "", 302},
+		{"other host", "https://app.example.com/start", "https://other.example.com/", "", 302},
+	}
+	for _, tt := range tests {
+		tt := tt
+		t.Run(tt.name, func(t *testing.T) {
+			// What stands upstream may rewrite the request before it answers.
+			rewriting := http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
+				req.Host = "10.0.0.1"
+				req.URL.Path = "/stripped"
+				req.Header.Set("X-Forwarded-Proto", "gopher")
+				answering(302, "Location: /start").ServeHTTP(rw, req)
+			})
+			h := newHandler(t, rewriting, func(c *Config) { c.LoginURLs = []string{tt.login} })
+			req := httptest.NewRequest("GET", tt.target, nil)
+			if tt.header != "" {
+				req.Header.Set("X-Forwarded-Proto", tt.header)
+			}
+			if got := serveOnce(h, req).StatusCode; got != tt.want {
+				t.Errorf("status %d, want %d", got, tt.want)
+			}
+		})
+	}
+}
+
+func FuzzLeadsToLogin(f *testing.F) {
+	for location := range loginCases {
+		f.Add(location)
+	}
+	f.Fuzz(func(t *testing.T, location string) {
+		h := parsed(t, manyLogins)
+		target := mustParse(t, appURL+"/")
+		if !leadsToLogin(h, target, location) {
+			return
+		}
+		u, err := target.Parse(location)
+		if err != nil {
+			t.Fatalf("Location %q is no URL, yet a login", location)
+		}
+		segments := strings.Split(strings.Trim(path.Clean(u.Path), "/"), "/")
+		starts := func(want ...string) bool {
+			return len(segments) >= len(want) && reflect.DeepEqual(segments[:len(want)], want)
+		}
+		switch host := strings.ToLower(u.Hostname()); {
+		case starts("outpost.goauthentik.io", "start"):
+		case u.Scheme != "https":
+			t.Errorf("Location %q is taken for a login", location)
+		case host == "auth.example.com" && (u.Port() == "" || u.Port() == "443") && starts("application", "o", "authorize"):
+		case host == "login.example.net" && u.Port() == "8443":
+		case host == "2001:db8::1" && (u.Port() == "" || u.Port() == "443") && starts("login"):
+		default:
+			t.Errorf("Location %q is taken for a login", location)
+		}
+		for _, uri := range u.Query()["redirect_uri"] {
+			back, err := url.Parse(uri)
+			if err != nil || !strings.HasPrefix(path.Clean("/"+back.Path)+"/", "/outpost.goauthentik.io/") {
+				t.Errorf("Location %q leads back to %q", location, uri)
+			}
+		}
+	})
+}
+
+func TestWhichAnswersAreChallenged(t *testing.T) {
+	location := func(l string) []string { return []string{"Location: " + l} }
+	tests := []struct {
+		name    string
+		status  int
+		headers []string
+		want    wantOutcome
+	}{
+		{"moved permanently", 301, location(authorizeURL), challenged},
+		{"found", 302, location(authorizeURL), challenged},
+		{"see other", 303, location(authorizeURL), challenged},
+		{"temporary redirect", 307, location(authorizeURL), challenged},
+		{"permanent redirect", 308, location(authorizeURL), challenged},
+		{"start of the outpost", 302, location(startURL), challenged},
+		{"not modified", 304, location(authorizeURL), passed},
+		{"created", 201, location(authorizeURL), passed},
+		{"redirect without Location", 302, nil, passed},
+		{"redirect elsewhere", 302, location("/login"), passed},
+		{"the app's own OpenID login", 302, location(openIDURL), passed},
+		{"unauthorized", 401, nil, passed},
+		{"forbidden", 403, location(authorizeURL), passed},
+		{"client closed request", 499, nil, passed},
+		{"server error", 500, location(authorizeURL), passed},
+		{"success", 200, nil, passed},
+	}
+	for _, tt := range tests {
+		tt := tt
+		t.Run(tt.name, func(t *testing.T) {
+			h := newHandler(t, answering(tt.status, tt.headers...), nil)
+			res := serveOnce(h, request("GET", "/", scripted))
+			got := passed
+			if res.StatusCode == 401 && res.Header.Get("WWW-Authenticate") != "" {
+				got = challenged
+			} else if res.StatusCode != tt.status || bodyOf(res) != "from upstream" {
+				got = wantOutcome(fmt.Sprintf("status %d", res.StatusCode))
+			}
+			if got != tt.want {
+				t.Errorf("got %s, want %s", got, tt.want)
+			}
+		})
+	}
 }
 
 func TestChallenge(t *testing.T) {
@@ -180,7 +505,7 @@ func TestRefreshPath(t *testing.T) {
 		{"visit", app, "GET", "/_reauth?rd=%2Fbudget%3Fa%3D1%23b", visit, 303, back("/budget?a=1#b"), ""},
 		{"visit by a browser without fetch metadata", app, "GET", "/_reauth?rd=%2Fbudget", []string{acceptWeb}, 303, back("/budget"), ""},
 		{"visit from another site with rd", app, "GET", "/_reauth?rd=%2Fa", fromElsewhere, 303, back("/a"), ""},
-		{"visit from another site with rd, expired", login, "GET", "/_reauth?rd=%2Fa", fromElsewhere, 302, passedLogin, "from behind"},
+		{"visit from another site with rd, expired", login, "GET", "/_reauth?rd=%2Fa", fromElsewhere, 302, passedLogin, "from upstream"},
 		{"visit with an empty rd", app, "GET", "/_reauth?rd=", visit, 303, back("/"), ""},
 		{"visit with an rd that has no value", app, "GET", "/_reauth?rd", visit, 303, back("/"), ""},
 		{"visit with a bad rd", app, "GET", "/_reauth?rd=https%3A%2F%2Fevil.example", visit, 303, back("/"), ""},
@@ -194,8 +519,8 @@ func TestRefreshPath(t *testing.T) {
 		{"visit with a hundred pairs", app, "GET", "/_reauth?" + strings.Repeat("x&", maxPairs-1) + "rd=/a", visit, 303, back("/a"), ""},
 		{"visit with more", app, "GET", "/_reauth?" + strings.Repeat("x&", maxPairs) + "rd=/a", visit, 303, back("/"), ""},
 		{"visit with rd that asks for the login too", app, "GET", "/_reauth?login&rd=/a", visit, 303, back("/a"), ""},
-		{"visit that asks for the login, expired", login, "GET", "/_reauth?login", fromElsewhere, 302, passedLogin, "from behind"},
-		{"visit that asks for the login, auth server down", answering(500), "GET", "/_reauth?login", visit, 500, http.Header{}, "from behind"},
+		{"visit that asks for the login, expired", login, "GET", "/_reauth?login", fromElsewhere, 302, passedLogin, "from upstream"},
+		{"visit that asks for the login, auth server down", answering(500), "GET", "/_reauth?login", visit, 500, http.Header{}, "from upstream"},
 		{"fetch that asks for the login", app, "GET", "/_reauth?login", []string{scripted}, 204, noStore, ""},
 		{"HEAD", app, "HEAD", "/_reauth?rd=%2Fa", visit, 303, back("/a"), ""},
 		{"fetch", app, "GET", "/_reauth", []string{scripted}, 204, noStore, ""},
@@ -205,9 +530,9 @@ func TestRefreshPath(t *testing.T) {
 		{"the auth server denies, which shows at rd", answering(403), "GET", "/_reauth?rd=%2Fa", visit, 303, back("/a"), ""},
 		{"the app knows no such path", answering(404), "GET", "/_reauth?rd=%2Fa", visit, 303, back("/a"), ""},
 		{"the app's own login", answering(302, "Location: /login"), "GET", "/_reauth?rd=%2Fa", visit, 303, back("/a"), ""},
-		{"visit, expired", login, "GET", "/_reauth?rd=%2Fa", visit, 302, passedLogin, "from behind"},
-		{"fetch, expired", login, "GET", "/_reauth", []string{scripted}, 302, passedLogin, "from behind"},
-		{"auth server down", answering(500), "GET", "/_reauth?rd=%2Fa", visit, 500, http.Header{}, "from behind"},
+		{"visit, expired", login, "GET", "/_reauth?rd=%2Fa", visit, 302, passedLogin, "from upstream"},
+		{"fetch, expired", login, "GET", "/_reauth", []string{scripted}, 302, passedLogin, "from upstream"},
+		{"auth server down", answering(500), "GET", "/_reauth?rd=%2Fa", visit, 500, http.Header{}, "from upstream"},
 		{"POST", app, "POST", "/_reauth?rd=%2Fa", visit, 405, http.Header{
 			"Allow": {"GET, HEAD"}, "Cache-Control": {"no-store"}, "Content-Type": {"text/plain; charset=utf-8"},
 		}, "The session is renewed with GET.\n"},
@@ -228,6 +553,216 @@ func TestRefreshPath(t *testing.T) {
 				t.Errorf("headers\n got %v\nwant %v", res.Header, tt.want)
 			}
 		})
+	}
+}
+
+// returnPaths are values of rd and where they lead.
+var returnPaths = map[string]string{
+	"/":                          "/",
+	"/budget":                    "/budget",
+	"/budget/?a=b&c=%2F#d/e":     "/budget/?a=b&c=%2F#d/e",
+	"/a//b":                      "/a//b",
+	"/a/../b":                    "/a/../b",
+	"/a/./b/":                    "/a/./b/",
+	"/reports/50%25":             "/reports/50%25",
+	"/a%20b":                     "/a%20b",
+	"/a b?c d":                   "/a%20b?c%20d",
+	"/\u00fcbersicht?q=\u00e9":   "/%C3%BCbersicht?q=%C3%A9",
+	"/a?u=https://evil.example/": "/a?u=https://evil.example/",
+	"/a#100%":                    "/a#100%",
+	"/a?100%":                    "/a?100%",
+	"/a?b=/../../_reauth":        "/a?b=/../../_reauth",
+	"/a%2Fb":                     "/a%2Fb",
+	"/_reauthx":                  "/_reauthx",
+	"/@evil.example":             "/@evil.example",
+	"/.well-known/x":             "/.well-known/x",
+
+	"":                                      "/",
+	"budget":                                "/",
+	"?a":                                    "/",
+	"#a":                                    "/",
+	"//evil.example":                        "/",
+	"///evil.example":                       "/",
+	`/\evil.example`:                        "/",
+	`\\evil.example`:                        "/",
+	`/a\..\..\evil`:                         "/",
+	"https://evil.example/":                 "/",
+	"https:evil.example":                    "/",
+	"javascript:alert(1)":                   "/",
+	"/\t/evil.example":                      "/",
+	"\t//evil.example":                      "/",
+	" //evil.example":                       "/",
+	"/a\r\nSet-Cookie: x=y":                 "/",
+	"/a\x00":                                "/",
+	"/a\x7f":                                "/",
+	"/%0d%0aSet-Cookie:x=y":                 "/",
+	"/%250d%250aSet-Cookie:x=y":             "/",
+	"/%09/evil.example":                     "/",
+	"/%2fevil.example":                      "/",
+	"/%2Fevil.example":                      "/",
+	"/%252fevil.example":                    "/",
+	"/%5cevil.example":                      "/",
+	"/%255cevil.example":                    "/",
+	"/%25252525252fevil.example":            "/",
+	"/%zz":                                  "/",
+	"/..":                                   "/",
+	"/../evil":                              "/",
+	"/a/../../evil":                         "/",
+	"/%2e%2e/evil":                          "/",
+	"/%252e%252e/evil":                      "/",
+	"/..%2f..%2fevil":                       "/",
+	"/./..//evil":                           "/",
+	"/_reauth":                              "/",
+	"/_reauth/":                             "/",
+	"/_reauth?rd=/a":                        "/",
+	"/_reauth#a":                            "/",
+	"/%5freauth":                            "/",
+	"/a/../_reauth":                         "/",
+	"/a/%2e%2e/_reauth":                     "/",
+	"/outpost.goauthentik.io":               "/",
+	"/outpost.goauthentik.io/start":         "/",
+	"/outpost.goauthentik.io/sign_out?rd=/": "/",
+	"/a/../outpost.goauthentik.io/sign_out": "/",
+	"/outpost.goauthentik%2eio/sign_out":    "/",
+	"/outpost%252egoauthentik.io/sign_out":  "/",
+	"/a%2Fb/%2e%2e/_reauth":                 "/",
+	"/a%2Fb/.%2E/outpost.goauthentik.io/sign_out?rd=/": "/",
+	"/a%2Fb/../_%72eauth":                              "/",
+	"/a%2Fb/../%6Futpost.goauthentik.io/sign_out":      "/",
+	"/outpost.goauthentik.io//../sign_out":             "/",
+	"/outpost.goauthentik.io%2f..":                     "/",
+	"/a/..//evil.example":                              "/",
+	"/a%20b/../c":                                      "/",
+	"/a%2Fb/../outpost.goauthentik.io/sign_out":        "/",
+	"/./outpost.goauthentik.io/sign_out":               "/",
+	"/" + strings.Repeat("a", maxReturnPath):           "/",
+	"/%" + strings.Repeat("25", 3000) + "2f/":          "/",
+}
+
+func TestReturnPath(t *testing.T) {
+	h := parsed(t, nil)
+	for rd, want := range returnPaths {
+		if got := returnPath(h, []string{rd}); got != want {
+			t.Errorf("rd %.99q leads to %q, want %q", rd, got, want)
+		}
+	}
+	if got := returnPath(h, nil); got != "/" {
+		t.Errorf("no rd leads to %q", got)
+	}
+}
+
+// browserPath resolves the dot segments of a path as browsers do (URL, path
+// state): encoded dots too, and empty segments count.
+func browserPath(p string) string {
+	var kept []string
+	segments := strings.Split(strings.TrimPrefix(p, "/"), "/")
+	for i, segment := range segments {
+		last := i == len(segments)-1
+		switch strings.ReplaceAll(strings.ToLower(segment), "%2e", ".") {
+		case "..":
+			if len(kept) > 0 {
+				kept = kept[:len(kept)-1]
+			}
+		case ".":
+		default:
+			kept = append(kept, segment)
+			continue
+		}
+		if last {
+			kept = append(kept, "")
+		}
+	}
+	return "/" + strings.Join(kept, "/")
+}
+
+func FuzzReturnPath(f *testing.F) {
+	for rd := range returnPaths {
+		f.Add(rd)
+	}
+	f.Fuzz(func(t *testing.T, rd string) {
+		h := parsed(t, nil)
+		got := returnPath(h, []string{rd})
+		base := mustParse(t, appURL+"/_reauth")
+		u, err := base.Parse(got)
+		if err != nil {
+			// url.Parse refuses a bare percent sign in a fragment, browsers do not.
+			head, _, _ := strings.Cut(got, "#")
+			u, err = base.Parse(head)
+		}
+		if err != nil {
+			t.Fatalf("rd %.99q leads to %q: %v", rd, got, err)
+		}
+		if u.Scheme != base.Scheme || u.Host != base.Host || u.User != nil {
+			t.Errorf("rd %.99q leads away to %q", rd, got)
+		}
+		if strings.HasPrefix(got, "//") || strings.HasPrefix(got, `/\`) || !strings.HasPrefix(got, "/") {
+			t.Errorf("rd %.99q leads to %q, which a browser takes for a host", rd, got)
+		}
+		asked, err := url.PathUnescape(browserPath(u.EscapedPath()))
+		if err != nil || strings.HasPrefix(asked, "//") {
+			t.Errorf("rd %.99q makes a browser ask for %q, %v", rd, asked, err)
+		}
+		for _, p := range []string{path.Clean(u.Path), asked, path.Clean(asked)} {
+			for _, forbidden := range []string{"/_reauth", "/outpost.goauthentik.io"} {
+				if p == forbidden || strings.HasPrefix(p, forbidden+"/") {
+					t.Errorf("rd %.99q leads to %q", rd, got)
+				}
+			}
+		}
+		for _, b := range []byte(got) {
+			if b <= ' ' || b >= 0x7f {
+				t.Errorf("rd %.99q puts byte %#x into a header", rd, b)
+			}
+		}
+		if again := returnPath(h, []string{got}); again != got && len(got) <= maxReturnPath {
+			t.Errorf("rd %.99q leads to %q, and that to %q", rd, got, again)
+		}
+	})
+}
+
+// An app may stream for as long as it likes where the plugin drops its answer.
+func TestRefreshDoesNotWaitForTheApp(t *testing.T) {
+	answered := make(chan struct{})
+	app := http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+		rw.WriteHeader(200)
+		<-answered
+		_, _ = rw.Write([]byte("late"))
+	})
+	server := httptest.NewServer(newHandler(t, app, nil))
+	defer server.Close()
+	defer close(answered)
+	client := &http.Client{
+		Timeout: 10 * time.Second,
+		// On a connection that is used again one request waits for the other's app.
+		Transport: &http.Transport{DisableKeepAlives: true},
+		// Yaegi mixes up parameters that have no names.
+		CheckRedirect: func(_ *http.Request, _ []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	for _, tt := range []struct {
+		target, mode string
+		status       int
+		body         string
+	}{
+		{"/_reauth?rd=/a", "navigate", 303, ""},
+		{"/_reauth?login", "navigate", 200, page},
+		{"/_reauth?probe", "cors", 200, `{"active":true}`},
+		{"/_reauth", "cors", 204, ""},
+	} {
+		req, err := http.NewRequest("GET", server.URL+tt.target, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Sec-Fetch-Mode", tt.mode)
+		res, err := client.Do(req)
+		if err != nil {
+			t.Errorf("%s: %v", tt.target, err)
+			continue
+		}
+		got := bodyOf(res)
+		_ = res.Body.Close()
+		if res.StatusCode != tt.status || got != tt.body {
+			t.Errorf("%s: status %d, body %s", tt.target, res.StatusCode, got)
+		}
 	}
 }
 
@@ -454,376 +989,6 @@ func FuzzSecondsLeft(f *testing.F) {
 	})
 }
 
-// policies are those of apps, and what becomes of them for a worker's script with
-// the login URLs of TestWorkerMayReachWhatTheRefreshScriptNeeds.
-var policies = map[string]string{
-	"":                           "",
-	"connect-src 'self'":         "connect-src 'self' AUTH",
-	"connect-src 'none'":         "connect-src 'self' AUTH",
-	"connect-src 'NONE'":         "connect-src 'self' AUTH",
-	"connect-src":                "connect-src 'self' AUTH",
-	"connect-src 'SELF'":         "connect-src 'SELF' AUTH",
-	"connect-src *":              "connect-src * 'self' AUTH",
-	"CONNECT-SRC wss: data:":     "CONNECT-SRC wss: data: 'self' AUTH",
-	"default-src 'self'":         "default-src 'self'; connect-src 'self' AUTH",
-	"default-src 'none'":         "default-src 'none'; connect-src 'self' AUTH",
-	"Default-Src":                "Default-Src; connect-src 'self' AUTH",
-	"default-src 'self';":        "default-src 'self';; connect-src 'self' AUTH",
-	"script-src 'self'; sandbox": "script-src 'self'; sandbox",
-	"connect-src HTTPS://Auth.example.com https://a.example/A https://a.example/a": "connect-src HTTPS://Auth.example.com https://a.example/A https://a.example/a 'self' http://login.example.net:8080",
-	"default-src 'none'; connect-src 'self'; img-src *":                            "default-src 'none'; connect-src 'self' AUTH; img-src *",
-	" script-src 'self' ;\tconnect-src  https://api.example ;img-src\t* ":          " script-src 'self' ;\tconnect-src https://api.example 'self' AUTH;img-src\t* ",
-	"connect-src 'none'; connect-src *":                                            "connect-src 'self' AUTH; connect-src *",
-	"default-src 'none'; default-src *":                                            "default-src 'none'; default-src *; connect-src 'self' AUTH",
-	"default-src; default-src *":                                                   "default-src; default-src *; connect-src 'self' AUTH",
-	"connect-srcs 'none'; x-default-src 'none'":                                    "connect-srcs 'none'; x-default-src 'none'",
-	"default-src 'self' , img-src *,connect-src 'none', ":                          "default-src 'self' ; connect-src 'self' AUTH, img-src *,connect-src 'self' AUTH, ",
-	"script-src 'nonce-connect-src'; connect-src a.example":                        "script-src 'nonce-connect-src'; connect-src a.example 'self' AUTH",
-}
-
-func TestWorkerMayReachWhatTheRefreshScriptNeeds(t *testing.T) {
-	change := func(c *Config) {
-		c.LoginURLs = []string{"/outpost.goauthentik.io/start", "https://Auth.example.com:443/application/o/authorize/",
-			"http://login.example.net:8080", "https://auth.example.com/other"}
-	}
-	const js = "Content-Type: text/javascript"
-	wanted := func(want string) string {
-		return strings.ReplaceAll(want, "AUTH", "https://auth.example.com http://login.example.net:8080")
-	}
-	for policy, want := range policies {
-		app := answering(200, js, "Content-Security-Policy: "+policy, "Content-Security-Policy-Report-Only: "+policy)
-		res := serveOnce(newHandler(t, app, change), request("GET", "/sw.js", asWorker...))
-		if got := res.Header["Content-Security-Policy"]; !reflect.DeepEqual(got, []string{wanted(want)}) {
-			t.Errorf("%q becomes\n     %q\nwant %q", policy, got, wanted(want))
-		}
-		if got := res.Header["Content-Security-Policy-Report-Only"]; !reflect.DeepEqual(got, []string{policy}) {
-			t.Errorf("what is only reported becomes %q", got)
-		}
-		again := answering(200, js, "Content-Security-Policy: "+wanted(want))
-		if got := serveOnce(newHandler(t, again, change), request("GET", "/sw.js", asWorker...)).Header.Get("Content-Security-Policy"); got != wanted(want) {
-			t.Errorf("%q becomes\n     %q", wanted(want), got)
-		}
-		page := serveOnce(newHandler(t, app, change), request("GET", "/app.js", scripted))
-		if got := page.Header.Get("Content-Security-Policy"); got != policy {
-			t.Errorf("away from the worker's script %q becomes %q", policy, got)
-		}
-	}
-}
-
-// Each line is a policy of its own, and all of them apply.
-func TestEveryPolicyOfTheWorkerIsWidened(t *testing.T) {
-	lines := []string{"connect-src 'none'", "img-src *", "default-src 'none'"}
-	want := []string{"connect-src 'self'", "img-src *", "default-src 'none'; connect-src 'self'"}
-	rec := httptest.NewRecorder()
-	// A middleware in front may set them for everything, and keep the list.
-	rec.Header()["Content-Security-Policy"] = lines
-	newHandler(t, expired, nil).ServeHTTP(rec, request("GET", "/sw.js", asWorker...))
-	if got := rec.Header()["Content-Security-Policy"]; !reflect.DeepEqual(got, want) {
-		t.Errorf("got %q, want %q", got, want)
-	}
-	if lines[0] != "connect-src 'none'" {
-		t.Errorf("the list of another has changed: %q", lines)
-	}
-}
-
-// scriptWith returns the refresh script with these arguments.
-func scriptWith(arguments string) string {
-	return workerScript + "(" + arguments + ");"
-}
-
-const (
-	refreshArguments  = `"/_reauth",["/outpost.goauthentik.io"],"/outpost.goauthentik.io/start",false`
-	recoveryArguments = `"/_reauth",["/outpost.goauthentik.io"],"/outpost.goauthentik.io/start",true`
-)
-
-func TestRefreshScriptGoesInFront(t *testing.T) {
-	script := scriptWith(refreshArguments)
-	js := http.Header{"Content-Type": {"text/javascript"}, "Cache-Control": {"private, no-cache"}}
-	with := func(more http.Header) http.Header { return withHeader(js, more) }
-	tests := []struct {
-		name    string
-		change  func(*Config)
-		answer  []string
-		request []string
-		want    http.Header
-	}{
-		{"bare", nil, []string{"Content-Type: text/javascript"}, nil, js},
-		{"with all that a server sends", nil, []string{
-			"Content-Type: text/javascript",
-			"Content-Length: 11",
-			"Etag: \"1\"",
-			"Last-Modified: Thu, 01 Jan 2026 00:00:00 GMT",
-			"Accept-Ranges: bytes",
-			"Content-Digest: sha-256=:AA==:",
-			"Repr-Digest: sha-256=:AA==:",
-			"Digest: SHA-256=AA==",
-			"Cache-Control: public, max-age=31536000, immutable",
-			"Cdn-Cache-Control: max-age=3600",
-			"Surrogate-Control: max-age=3600",
-			"Cross-Origin-Embedder-Policy: require-corp",
-			"Cross-Origin-Opener-Policy: same-origin",
-			"Content-Security-Policy: default-src 'none'",
-			"Service-Worker-Allowed: /app",
-			"Set-Cookie: s=1",
-			"X-App: 1",
-		}, nil, with(http.Header{
-			"Content-Length":             {strconv.Itoa(len(script) + 11)},
-			"Cross-Origin-Opener-Policy": {"same-origin"},
-			"Content-Security-Policy":    {"default-src 'none'; connect-src 'self'"},
-			"Service-Worker-Allowed":     {"/app"},
-			"Set-Cookie":                 {"s=1"},
-			"X-App":                      {"1"},
-		})},
-		{"with parameters", nil, []string{"Content-Type: Application/JavaScript ; charset=utf-8"}, nil, with(http.Header{
-			"Content-Type": {"Application/JavaScript ; charset=utf-8"},
-		})},
-		{"old type", nil, []string{"Content-Type: application/x-javascript"}, nil, with(http.Header{
-			"Content-Type": {"application/x-javascript"},
-		})},
-		{"encoding that is none", nil, []string{"Content-Type: text/javascript", "Content-Encoding: identity"}, nil, with(http.Header{
-			"Content-Encoding": {"identity"},
-		})},
-		{"no origin", withOrigins, []string{"Content-Type: text/javascript", "Vary: Cookie"}, nil, with(http.Header{
-			"Vary": {"Cookie", "Origin"},
-		})},
-		{"listed origin", withOrigins, []string{"Content-Type: text/javascript"}, []string{"Origin: " + listedOrigin}, with(http.Header{
-			"Vary":                        {"Origin"},
-			"Access-Control-Allow-Origin": {listedOrigin},
-		})},
-	}
-	for _, tt := range tests {
-		tt := tt
-		t.Run(tt.name, func(t *testing.T) {
-			res := serveOnce(newHandler(t, answering(200, tt.answer...), tt.change),
-				request("GET", "/sw.js", append(tt.request, asWorker...)...))
-			if res.StatusCode != 200 {
-				t.Errorf("status %d", res.StatusCode)
-			}
-			if !reflect.DeepEqual(res.Header, tt.want) {
-				t.Errorf("headers\n got %v\nwant %v", res.Header, tt.want)
-			}
-			if got := bodyOf(res); got != script+"from behind" {
-				t.Errorf("body %q", got)
-			}
-		})
-	}
-}
-
-func TestOtherAnswersToScriptRequestsPass(t *testing.T) {
-	js := "Content-Type: text/javascript"
-	tests := []struct {
-		name    string
-		status  int
-		headers []string
-	}{
-		{"page", 200, []string{"Content-Type: text/html"}},
-		{"no type", 200, nil},
-		{"JSON", 200, []string{"Content-Type: application/json"}},
-		{"type that only starts like one", 200, []string{"Content-Type: text/javascripts"}},
-		{"compressed", 200, []string{js, "Content-Encoding: gzip"}},
-		{"part", 206, []string{js, "Content-Range: bytes 0-10/20"}},
-		{"no content", 204, []string{js}},
-		{"moved", 302, []string{js, "Location: /other/sw.js"}},
-		{"the app's own OpenID login", 302, []string{js, "Location: " + openIDURL}},
-		{"not modified", 304, []string{js}},
-		{"forbidden", 403, []string{js}},
-		{"missing", 404, []string{js}},
-		{"failed", 500, []string{js, "Location: " + authorizeURL}},
-	}
-	for _, tt := range tests {
-		tt := tt
-		t.Run(tt.name, func(t *testing.T) {
-			headers := append([]string{"Etag: \"1\"", "Last-Modified: Thu, 01 Jan 2026 00:00:00 GMT", "Accept-Ranges: bytes",
-				"Cache-Control: max-age=60", "Content-Length: 11", "Cross-Origin-Embedder-Policy: require-corp"}, tt.headers...)
-			app := answering(tt.status, headers...)
-			want := serveOnce(app, request("GET", "/sw.js"))
-			res := serveOnce(newHandler(t, app, nil), request("GET", "/sw.js", asWorker...))
-			if res.StatusCode != tt.status || !reflect.DeepEqual(res.Header, want.Header) {
-				t.Errorf("got %d with\n     %v\nwant %v", res.StatusCode, res.Header, want.Header)
-			}
-			if got := bodyOf(res); got != "from behind" {
-				t.Errorf("body %q", got)
-			}
-		})
-	}
-}
-
-func TestRecoveryScript(t *testing.T) {
-	plain := http.Header{
-		"Cache-Control":          {"no-store"},
-		"Content-Type":           {"text/javascript; charset=utf-8"},
-		"Content-Length":         {strconv.Itoa(len(scriptWith(recoveryArguments)))},
-		"Service-Worker-Allowed": {"/"},
-		"X-Content-Type-Options": {"nosniff"},
-	}
-	withList := plain.Clone()
-	withList["Vary"] = []string{"Origin"}
-	withList["Access-Control-Allow-Origin"] = []string{listedOrigin}
-	tests := []struct {
-		name   string
-		next   http.Handler
-		change func(*Config)
-		want   http.Header
-	}{
-		{"login of the identity provider", expired, nil, plain},
-		{"start of the outpost", answering(307, "Location: "+startURL, "Cross-Origin-Embedder-Policy: require-corp"), nil, plain},
-		{"listed origin", expired, withOrigins, withList},
-	}
-	for _, tt := range tests {
-		tt := tt
-		t.Run(tt.name, func(t *testing.T) {
-			rec := httptest.NewRecorder()
-			// A middleware in front may set one for everything.
-			rec.Header().Set("Cross-Origin-Embedder-Policy", "require-corp")
-			newHandler(t, tt.next, tt.change).ServeHTTP(rec, request("GET", "/sw.js", append([]string{"Origin: " + listedOrigin}, asWorker...)...))
-			res := rec.Result()
-			if res.StatusCode != 200 || !reflect.DeepEqual(res.Header, tt.want) {
-				t.Errorf("got %d with\n     %v\nwant %v", res.StatusCode, res.Header, tt.want)
-			}
-			if got := bodyOf(res); got != scriptWith(recoveryArguments) {
-				t.Errorf("body %q", got)
-			}
-		})
-	}
-}
-
-func TestScriptIsAskedForWhole(t *testing.T) {
-	kept := []string{"Cookie: s=1", "Cache-Control: max-age=0", "X-Forwarded-Proto: https"}
-	dropped := []string{"Accept-Encoding: gzip, br", "If-Match: \"1\"", "If-None-Match: \"1\"", "If-Range: \"1\"", "Range: bytes=0-1",
-		"If-Modified-Since: Thu, 01 Jan 2026 00:00:00 GMT", "If-Unmodified-Since: Thu, 01 Jan 2026 00:00:00 GMT"}
-	req := request("GET", "/sw.js?v=1", append(append(kept, dropped...), asWorker...)...)
-	before := req.Header.Clone()
-	want := request("GET", "/", append(append(kept, "Accept-Encoding: identity"), asWorker...)...).Header
-	called := false
-	serveOnce(newHandler(t, http.HandlerFunc(func(_ http.ResponseWriter, got *http.Request) {
-		called = true
-		if !reflect.DeepEqual(got.Header, want) {
-			t.Errorf("headers\n got %v\nwant %v", got.Header, want)
-		}
-		if got.Method != "GET" || got.URL.String() != req.URL.String() || got.Host != req.Host {
-			t.Errorf("the app sees %s %s", got.Method, got.URL)
-		}
-	}), nil), req)
-	if !called {
-		t.Error("the app was not asked")
-	}
-	if !reflect.DeepEqual(req.Header, before) {
-		t.Errorf("the caller's request has changed: %v", req.Header)
-	}
-}
-
-func TestRequestsForOtherScriptsKeepTheirConditions(t *testing.T) {
-	req := request("GET", "/app.js", scripted, "If-None-Match: \"1\"", "Range: bytes=0-1", "Accept-Encoding: gzip")
-	want := req.Header.Clone()
-	serveOnce(newHandler(t, http.HandlerFunc(func(_ http.ResponseWriter, got *http.Request) {
-		if !reflect.DeepEqual(got.Header, want) {
-			t.Errorf("headers\n got %v\nwant %v", got.Header, want)
-		}
-	}), nil), req)
-}
-
-// The app waits for the browser to have read what it has sent so far, which it
-// never does if the plugin holds anything back.
-func TestWorkerScriptStreams(t *testing.T) {
-	script := scriptWith(refreshArguments)
-	for name, length := range map[string]string{"known length": "6", "unknown length": ""} {
-		length := length
-		t.Run(name, func(t *testing.T) {
-			headRead, oneRead := make(chan struct{}), make(chan struct{})
-			app := http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
-				rw.Header().Set("Content-Type", "text/javascript")
-				if length != "" {
-					rw.Header().Set("Content-Length", length)
-				}
-				rw.WriteHeader(200)
-				<-headRead
-				_, _ = rw.Write([]byte("one"))
-				<-oneRead
-				_, _ = rw.Write([]byte("two"))
-			})
-			server := httptest.NewServer(newHandler(t, app, nil))
-			defer server.Close()
-			req, err := http.NewRequest("GET", server.URL+"/sw.js", nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			req.Header.Set("Service-Worker", "script")
-			client := &http.Client{Timeout: 10 * time.Second}
-			res, err := client.Do(req)
-			if err != nil {
-				close(headRead)
-				close(oneRead)
-				t.Fatal(err)
-			}
-			defer func() { _ = res.Body.Close() }()
-			read := func(want string) {
-				part := make([]byte, len(want))
-				if _, err := io.ReadFull(res.Body, part); err != nil || string(part) != want {
-					t.Errorf("read %q, %v, want %q", part, err, want)
-				}
-			}
-			read(script)
-			close(headRead)
-			read("one")
-			close(oneRead)
-			read("two")
-			if rest := bodyOf(res); rest != "" {
-				t.Errorf("%q follows", rest)
-			}
-		})
-	}
-}
-
-func TestSettingsOfTheScripts(t *testing.T) {
-	tests := []struct {
-		name      string
-		refresh   string
-		authPaths []string
-		logins    []string
-		want      string
-	}{
-		{"defaults", "/_reauth", CreateConfig().AuthPaths, CreateConfig().LoginURLs,
-			`"/_reauth",["/outpost.goauthentik.io"],"/outpost.goauthentik.io/start"`},
-		{"several", "/a/~b", []string{"/auth", "/oauth2/"}, []string{"https://a.example/auth/in", "/x", "/oauth2/in/", "/auth/in"},
-			`"/a/~b",["/auth","/oauth2"],"/oauth2/in"`},
-		{"no auth paths", "/_reauth", nil, []string{"/outpost.goauthentik.io/start"}, `"/_reauth",[],""`},
-		{"login elsewhere", "/_reauth", CreateConfig().AuthPaths, []string{"https://app.example.com/outpost.goauthentik.io/start"},
-			`"/_reauth",["/outpost.goauthentik.io"],""`},
-		{"what ends a string or a script", "/_reauth", []string{`/a"b'c`, "/</script>`${x}"}, []string{`/a"b'c/<`},
-			`"/_reauth",["/a\"b'c","/\u003c/script\u003e` + "`${x}" + `"],"/a\"b'c/\u003c"`},
-	}
-	for _, tt := range tests {
-		tt := tt
-		t.Run(tt.name, func(t *testing.T) {
-			change := func(c *Config) {
-				c.RefreshPath = tt.refresh
-				c.AuthPaths = tt.authPaths
-				c.LoginURLs = append(tt.logins, "/login")
-			}
-			app := answering(200, "Content-Type: text/javascript")
-			got := bodyOf(serveOnce(newHandler(t, app, change), request("GET", "/sw.js", asWorker...)))
-			if want := scriptWith(tt.want+",false") + "from behind"; got != want {
-				t.Errorf("in front of the app's script\n got %s\nwant %s", got, want)
-			}
-			got = bodyOf(serveOnce(newHandler(t, answering(302, "Location: /login"), change), request("GET", "/sw.js", asWorker...)))
-			if want := scriptWith(tt.want + ",true"); got != want {
-				t.Errorf("in place of the app's script\n got %s\nwant %s", got, want)
-			}
-		})
-	}
-}
-
-// The app's script keeps the numbers of its lines, and the browser compares the
-// whole of it at every visit.
-func TestServedScriptsAreSmall(t *testing.T) {
-	h := parsed(t, nil)
-	for name, script := range map[string]string{"refresh script": h.refreshScript, "recovery script": h.recoveryScript} {
-		if len(script) == 0 || len(script) > 12288 || strings.ContainsAny(script, "\r\n\u2028\u2029") {
-			t.Errorf("the %s has %d bytes and %d line breaks", name, len(script), strings.Count(script, "\n"))
-		}
-	}
-}
-
 // between returns what stands once in s between start and end.
 func between(t testing.TB, s, start, end string) string {
 	t.Helper()
@@ -937,479 +1102,337 @@ func TestOwnAnswersHoldNothingOfTheRequest(t *testing.T) {
 	}
 }
 
-// returnPaths are values of rd and where they lead.
-var returnPaths = map[string]string{
-	"/":                          "/",
-	"/budget":                    "/budget",
-	"/budget/?a=b&c=%2F#d/e":     "/budget/?a=b&c=%2F#d/e",
-	"/a//b":                      "/a//b",
-	"/a/../b":                    "/a/../b",
-	"/a/./b/":                    "/a/./b/",
-	"/reports/50%25":             "/reports/50%25",
-	"/a%20b":                     "/a%20b",
-	"/a b?c d":                   "/a%20b?c%20d",
-	"/\u00fcbersicht?q=\u00e9":   "/%C3%BCbersicht?q=%C3%A9",
-	"/a?u=https://evil.example/": "/a?u=https://evil.example/",
-	"/a#100%":                    "/a#100%",
-	"/a?100%":                    "/a?100%",
-	"/a?b=/../../_reauth":        "/a?b=/../../_reauth",
-	"/a%2Fb":                     "/a%2Fb",
-	"/_reauthx":                  "/_reauthx",
-	"/@evil.example":             "/@evil.example",
-	"/.well-known/x":             "/.well-known/x",
-
-	"":                                      "/",
-	"budget":                                "/",
-	"?a":                                    "/",
-	"#a":                                    "/",
-	"//evil.example":                        "/",
-	"///evil.example":                       "/",
-	`/\evil.example`:                        "/",
-	`\\evil.example`:                        "/",
-	`/a\..\..\evil`:                         "/",
-	"https://evil.example/":                 "/",
-	"https:evil.example":                    "/",
-	"javascript:alert(1)":                   "/",
-	"/\t/evil.example":                      "/",
-	"\t//evil.example":                      "/",
-	" //evil.example":                       "/",
-	"/a\r\nSet-Cookie: x=y":                 "/",
-	"/a\x00":                                "/",
-	"/a\x7f":                                "/",
-	"/%0d%0aSet-Cookie:x=y":                 "/",
-	"/%250d%250aSet-Cookie:x=y":             "/",
-	"/%09/evil.example":                     "/",
-	"/%2fevil.example":                      "/",
-	"/%2Fevil.example":                      "/",
-	"/%252fevil.example":                    "/",
-	"/%5cevil.example":                      "/",
-	"/%255cevil.example":                    "/",
-	"/%25252525252fevil.example":            "/",
-	"/%zz":                                  "/",
-	"/..":                                   "/",
-	"/../evil":                              "/",
-	"/a/../../evil":                         "/",
-	"/%2e%2e/evil":                          "/",
-	"/%252e%252e/evil":                      "/",
-	"/..%2f..%2fevil":                       "/",
-	"/./..//evil":                           "/",
-	"/_reauth":                              "/",
-	"/_reauth/":                             "/",
-	"/_reauth?rd=/a":                        "/",
-	"/_reauth#a":                            "/",
-	"/%5freauth":                            "/",
-	"/a/../_reauth":                         "/",
-	"/a/%2e%2e/_reauth":                     "/",
-	"/outpost.goauthentik.io":               "/",
-	"/outpost.goauthentik.io/start":         "/",
-	"/outpost.goauthentik.io/sign_out?rd=/": "/",
-	"/a/../outpost.goauthentik.io/sign_out": "/",
-	"/outpost.goauthentik%2eio/sign_out":    "/",
-	"/outpost%252egoauthentik.io/sign_out":  "/",
-	"/a%2Fb/%2e%2e/_reauth":                 "/",
-	"/a%2Fb/.%2E/outpost.goauthentik.io/sign_out?rd=/": "/",
-	"/a%2Fb/../_%72eauth":                              "/",
-	"/a%2Fb/../%6Futpost.goauthentik.io/sign_out":      "/",
-	"/outpost.goauthentik.io//../sign_out":             "/",
-	"/outpost.goauthentik.io%2f..":                     "/",
-	"/a/..//evil.example":                              "/",
-	"/a%20b/../c":                                      "/",
-	"/a%2Fb/../outpost.goauthentik.io/sign_out":        "/",
-	"/./outpost.goauthentik.io/sign_out":               "/",
-	"/" + strings.Repeat("a", maxReturnPath):           "/",
-	"/%" + strings.Repeat("25", 3000) + "2f/":          "/",
+// policies are those of apps, and what becomes of them for a worker's script with
+// the login URLs of TestWorkerMayReachWhatTheRefreshScriptNeeds.
+var policies = map[string]string{
+	"":                           "",
+	"connect-src 'self'":         "connect-src 'self' AUTH",
+	"connect-src 'none'":         "connect-src 'self' AUTH",
+	"connect-src 'NONE'":         "connect-src 'self' AUTH",
+	"connect-src":                "connect-src 'self' AUTH",
+	"connect-src 'SELF'":         "connect-src 'SELF' AUTH",
+	"connect-src *":              "connect-src * 'self' AUTH",
+	"CONNECT-SRC wss: data:":     "CONNECT-SRC wss: data: 'self' AUTH",
+	"default-src 'self'":         "default-src 'self'; connect-src 'self' AUTH",
+	"default-src 'none'":         "default-src 'none'; connect-src 'self' AUTH",
+	"Default-Src":                "Default-Src; connect-src 'self' AUTH",
+	"default-src 'self';":        "default-src 'self';; connect-src 'self' AUTH",
+	"script-src 'self'; sandbox": "script-src 'self'; sandbox",
+	"connect-src HTTPS://Auth.example.com https://a.example/A https://a.example/a": "connect-src HTTPS://Auth.example.com https://a.example/A https://a.example/a 'self' http://login.example.net:8080",
+	"default-src 'none'; connect-src 'self'; img-src *":                            "default-src 'none'; connect-src 'self' AUTH; img-src *",
+	" script-src 'self' ;\tconnect-src  https://api.example ;img-src\t* ":          " script-src 'self' ;\tconnect-src https://api.example 'self' AUTH;img-src\t* ",
+	"connect-src 'none'; connect-src *":                                            "connect-src 'self' AUTH; connect-src *",
+	"default-src 'none'; default-src *":                                            "default-src 'none'; default-src *; connect-src 'self' AUTH",
+	"default-src; default-src *":                                                   "default-src; default-src *; connect-src 'self' AUTH",
+	"connect-srcs 'none'; x-default-src 'none'":                                    "connect-srcs 'none'; x-default-src 'none'",
+	"default-src 'self' , img-src *,connect-src 'none', ":                          "default-src 'self' ; connect-src 'self' AUTH, img-src *,connect-src 'self' AUTH, ",
+	"script-src 'nonce-connect-src'; connect-src a.example":                        "script-src 'nonce-connect-src'; connect-src a.example 'self' AUTH",
 }
 
-func TestReturnPath(t *testing.T) {
-	h := parsed(t, nil)
-	for rd, want := range returnPaths {
-		if got := returnPath(h, []string{rd}); got != want {
-			t.Errorf("rd %.99q leads to %q, want %q", rd, got, want)
-		}
+func TestWorkerMayReachWhatTheRefreshScriptNeeds(t *testing.T) {
+	change := func(c *Config) {
+		c.LoginURLs = []string{"/outpost.goauthentik.io/start", "https://Auth.example.com:443/application/o/authorize/",
+			"http://login.example.net:8080", "https://auth.example.com/other"}
 	}
-	if got := returnPath(h, nil); got != "/" {
-		t.Errorf("no rd leads to %q", got)
+	const js = "Content-Type: text/javascript"
+	wanted := func(want string) string {
+		return strings.ReplaceAll(want, "AUTH", "https://auth.example.com http://login.example.net:8080")
+	}
+	for policy, want := range policies {
+		app := answering(200, js, "Content-Security-Policy: "+policy, "Content-Security-Policy-Report-Only: "+policy)
+		res := serveOnce(newHandler(t, app, change), request("GET", "/sw.js", asWorker...))
+		if got := res.Header["Content-Security-Policy"]; !reflect.DeepEqual(got, []string{wanted(want)}) {
+			t.Errorf("%q becomes\n     %q\nwant %q", policy, got, wanted(want))
+		}
+		if got := res.Header["Content-Security-Policy-Report-Only"]; !reflect.DeepEqual(got, []string{policy}) {
+			t.Errorf("what is only reported becomes %q", got)
+		}
+		again := answering(200, js, "Content-Security-Policy: "+wanted(want))
+		if got := serveOnce(newHandler(t, again, change), request("GET", "/sw.js", asWorker...)).Header.Get("Content-Security-Policy"); got != wanted(want) {
+			t.Errorf("%q becomes\n     %q", wanted(want), got)
+		}
+		page := serveOnce(newHandler(t, app, change), request("GET", "/app.js", scripted))
+		if got := page.Header.Get("Content-Security-Policy"); got != policy {
+			t.Errorf("away from the worker's script %q becomes %q", policy, got)
+		}
 	}
 }
 
-// browserPath resolves the dot segments of a path as browsers do (URL, path
-// state): encoded dots too, and empty segments count.
-func browserPath(p string) string {
-	var kept []string
-	segments := strings.Split(strings.TrimPrefix(p, "/"), "/")
-	for i, segment := range segments {
-		last := i == len(segments)-1
-		switch strings.ReplaceAll(strings.ToLower(segment), "%2e", ".") {
-		case "..":
-			if len(kept) > 0 {
-				kept = kept[:len(kept)-1]
-			}
-		case ".":
-		default:
-			kept = append(kept, segment)
-			continue
-		}
-		if last {
-			kept = append(kept, "")
-		}
+// Each line is a policy of its own, and all of them apply.
+func TestEveryPolicyOfTheWorkerIsWidened(t *testing.T) {
+	lines := []string{"connect-src 'none'", "img-src *", "default-src 'none'"}
+	want := []string{"connect-src 'self'", "img-src *", "default-src 'none'; connect-src 'self'"}
+	rec := httptest.NewRecorder()
+	// A middleware in front may set them for everything, and keep the list.
+	rec.Header()["Content-Security-Policy"] = lines
+	newHandler(t, expired, nil).ServeHTTP(rec, request("GET", "/sw.js", asWorker...))
+	if got := rec.Header()["Content-Security-Policy"]; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
-	return "/" + strings.Join(kept, "/")
-}
-
-func FuzzReturnPath(f *testing.F) {
-	for rd := range returnPaths {
-		f.Add(rd)
-	}
-	f.Fuzz(func(t *testing.T, rd string) {
-		h := parsed(t, nil)
-		got := returnPath(h, []string{rd})
-		base := mustParse(t, appURL+"/_reauth")
-		u, err := base.Parse(got)
-		if err != nil {
-			// url.Parse refuses a bare percent sign in a fragment, browsers do not.
-			head, _, _ := strings.Cut(got, "#")
-			u, err = base.Parse(head)
-		}
-		if err != nil {
-			t.Fatalf("rd %.99q leads to %q: %v", rd, got, err)
-		}
-		if u.Scheme != base.Scheme || u.Host != base.Host || u.User != nil {
-			t.Errorf("rd %.99q leads away to %q", rd, got)
-		}
-		if strings.HasPrefix(got, "//") || strings.HasPrefix(got, `/\`) || !strings.HasPrefix(got, "/") {
-			t.Errorf("rd %.99q leads to %q, which a browser takes for a host", rd, got)
-		}
-		asked, err := url.PathUnescape(browserPath(u.EscapedPath()))
-		if err != nil || strings.HasPrefix(asked, "//") {
-			t.Errorf("rd %.99q makes a browser ask for %q, %v", rd, asked, err)
-		}
-		for _, p := range []string{path.Clean(u.Path), asked, path.Clean(asked)} {
-			for _, forbidden := range []string{"/_reauth", "/outpost.goauthentik.io"} {
-				if p == forbidden || strings.HasPrefix(p, forbidden+"/") {
-					t.Errorf("rd %.99q leads to %q", rd, got)
-				}
-			}
-		}
-		for _, b := range []byte(got) {
-			if b <= ' ' || b >= 0x7f {
-				t.Errorf("rd %.99q puts byte %#x into a header", rd, b)
-			}
-		}
-		if again := returnPath(h, []string{got}); again != got && len(got) <= maxReturnPath {
-			t.Errorf("rd %.99q leads to %q, and that to %q", rd, got, again)
-		}
-	})
-}
-
-// loginCases are values of Location and whether they are a login, with the
-// login URLs of TestLeadsToLogin.
-var loginCases = map[string]bool{
-	authorizeURL: true,
-	startURL:     true,
-	"https://app.example.com/outpost.goauthentik.io/start":    true,
-	"/outpost.goauthentik.io/start/":                          true,
-	"/outpost.goauthentik.io/start/x?y":                       true,
-	"outpost.goauthentik.io/start":                            true,
-	"//auth.example.com/application/o/authorize/?client_id=x": true,
-	"https://auth.example.com:443/application/o/authorize/":   true,
-	"https://AUTH.example.com/application/o/authorize":        true,
-	"https://login.example.net:8443/any/path":                 true,
-	"https://login.example.net:8443":                          true,
-	"https://[2001:db8::1]/login":                             true,
-	"https://[2001:DB8::1]:443/login/x":                       true,
-	"/a/../outpost.goauthentik.io/start":                      true,
-	"https://auth.example.com/application/o/authorize/?redirect_uri=https%3A%2F%2Fauth.example.com%2Foutpost.goauthentik.io%2Fcallback": true,
-
-	"/outpost.goauthentik.io/start?rd=/a;b&x=%zz": true,
-
-	"":                                     false,
-	"/":                                    false,
-	"/login":                               false,
-	"/outpost.goauthentik.io/starting":     false,
-	"/outpost.goauthentik.io/sign_out":     false,
-	"/x/outpost.goauthentik.io/start":      false,
-	"/outpost.goauthentik.io/start/../x":   false,
-	"/outpost.goauthentik.io/start/%2e%2e": false,
-	"http://auth.example.com/application/o/authorize/":                                                 false,
-	"https://auth.example.com:8443/application/o/authorize/":                                           false,
-	"https://auth.example.com.evil.example/application/o/authorize":                                    false,
-	"https://login.example.net/any/path":                                                               false,
-	"https://auth.example.com/application/o/authorizer":                                                false,
-	"javascript:/outpost.goauthentik.io/start":                                                         false,
-	"ftp://app.example.com/outpost.goauthentik.io/start":                                               false,
-	"https://app.example.com/%zz":                                                                      false,
-	openIDURL:                                                                                          false,
-	"https://auth.example.com/application/o/authorize/?redirect_uri=":                                  false,
-	"https://auth.example.com/application/o/authorize/?redirect_uri=%25zz":                             false,
-	"https://auth.example.com/application/o/authorize/?redirect_uri=/outpost.goauthentik.io/../openid": false,
-	"https://auth.example.com/application/o/authorize/?redirect_uri=/outpost.goauthentik.io/callback&redirect_uri=/openid": false,
-}
-
-func manyLogins(c *Config) {
-	c.LoginURLs = []string{
-		"/outpost.goauthentik.io/start",
-		"https://Auth.example.com/application/o/authorize/",
-		"https://login.example.net:8443",
-		"https://[2001:db8::1]:443/login",
+	if lines[0] != "connect-src 'none'" {
+		t.Errorf("the list of another has changed: %q", lines)
 	}
 }
 
-func TestLeadsToLogin(t *testing.T) {
-	h := parsed(t, manyLogins)
-	for location, want := range loginCases {
-		if got := leadsToLogin(h, mustParse(t, appURL+"/"), location); got != want {
-			t.Errorf("Location %q: %v, want %v", location, got, want)
-		}
-	}
-	if !leadsToLogin(h, mustParse(t, appURL+"/outpost.goauthentik.io/callback"), "start?rd=/") {
-		t.Error("a relative Location is not resolved against the request")
-	}
+// scriptWith returns the refresh script with these arguments.
+func scriptWith(arguments string) string {
+	return refreshSource + "(" + arguments + ");"
 }
 
-func TestLoginRedirectIsResolvedAgainstTheRequest(t *testing.T) {
+const (
+	refreshArguments  = `"/_reauth",["/outpost.goauthentik.io"],"/outpost.goauthentik.io/start",false`
+	recoveryArguments = `"/_reauth",["/outpost.goauthentik.io"],"/outpost.goauthentik.io/start",true`
+)
+
+func TestRefreshScriptGoesInFront(t *testing.T) {
+	script := scriptWith(refreshArguments)
+	js := http.Header{"Content-Type": {"text/javascript"}, "Cache-Control": {"private, no-cache"}}
+	with := func(more http.Header) http.Header { return withHeader(js, more) }
 	tests := []struct {
-		name   string
-		login  string
-		target string
-		header string
-		want   int
+		name    string
+		change  func(*Config)
+		answer  []string
+		request []string
+		want    http.Header
 	}{
-		{"https by TLS", "https://app.example.com/start", "https://app.example.com/", "", 401},
-		{"https by the proxy in front", "https://app.example.com/start", "http://app.example.com/", "https", 401},
-		{"http", "http://app.example.com/start", "http://app.example.com/", "http", 401},
-		{"other scheme", "https://app.example.com/start", "http://app.example.com/", "", 302},
-		{"other host", "https://app.example.com/start", "https://other.example.com/", "", 302},
+		{"bare", nil, []string{"Content-Type: text/javascript"}, nil, js},
+		{"with all that a server sends", nil, []string{
+			"Content-Type: text/javascript",
+			"Content-Length: 11",
+			"Etag: \"1\"",
+			"Last-Modified: Thu, 01 Jan 2026 00:00:00 GMT",
+			"Accept-Ranges: bytes",
+			"Content-Digest: sha-256=:AA==:",
+			"Repr-Digest: sha-256=:AA==:",
+			"Digest: SHA-256=AA==",
+			"Cache-Control: public, max-age=31536000, immutable",
+			"Cdn-Cache-Control: max-age=3600",
+			"Surrogate-Control: max-age=3600",
+			"Cross-Origin-Embedder-Policy: require-corp",
+			"Cross-Origin-Opener-Policy: same-origin",
+			"Content-Security-Policy: default-src 'none'",
+			"Service-Worker-Allowed: /app",
+			"Set-Cookie: s=1",
+			"X-App: 1",
+		}, nil, with(http.Header{
+			"Content-Length":             {strconv.Itoa(len(script) + 11)},
+			"Cross-Origin-Opener-Policy": {"same-origin"},
+			"Content-Security-Policy":    {"default-src 'none'; connect-src 'self'"},
+			"Service-Worker-Allowed":     {"/app"},
+			"Set-Cookie":                 {"s=1"},
+			"X-App":                      {"1"},
+		})},
+		{"with parameters", nil, []string{"Content-Type: Application/JavaScript ; charset=utf-8"}, nil, with(http.Header{
+			"Content-Type": {"Application/JavaScript ; charset=utf-8"},
+		})},
+		{"old type", nil, []string{"Content-Type: application/x-javascript"}, nil, with(http.Header{
+			"Content-Type": {"application/x-javascript"},
+		})},
+		{"encoding that is none", nil, []string{"Content-Type: text/javascript", "Content-Encoding: identity"}, nil, with(http.Header{
+			"Content-Encoding": {"identity"},
+		})},
+		{"no origin", withOrigins, []string{"Content-Type: text/javascript", "Vary: Cookie"}, nil, with(http.Header{
+			"Vary": {"Cookie", "Origin"},
+		})},
+		{"listed origin", withOrigins, []string{"Content-Type: text/javascript"}, []string{"Origin: " + listedOrigin}, with(http.Header{
+			"Vary":                        {"Origin"},
+			"Access-Control-Allow-Origin": {listedOrigin},
+		})},
 	}
 	for _, tt := range tests {
 		tt := tt
 		t.Run(tt.name, func(t *testing.T) {
-			// What stands behind may rewrite the request before it answers.
-			rewriting := http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
-				req.Host = "10.0.0.1"
-				req.URL.Path = "/stripped"
-				req.Header.Set("X-Forwarded-Proto", "gopher")
-				answering(302, "Location: /start").ServeHTTP(rw, req)
-			})
-			h := newHandler(t, rewriting, func(c *Config) { c.LoginURLs = []string{tt.login} })
-			req := httptest.NewRequest("GET", tt.target, nil)
-			if tt.header != "" {
-				req.Header.Set("X-Forwarded-Proto", tt.header)
+			res := serveOnce(newHandler(t, answering(200, tt.answer...), tt.change),
+				request("GET", "/sw.js", append(tt.request, asWorker...)...))
+			if res.StatusCode != 200 {
+				t.Errorf("status %d", res.StatusCode)
 			}
-			if got := serveOnce(h, req).StatusCode; got != tt.want {
-				t.Errorf("status %d, want %d", got, tt.want)
+			if !reflect.DeepEqual(res.Header, tt.want) {
+				t.Errorf("headers\n got %v\nwant %v", res.Header, tt.want)
+			}
+			if got := bodyOf(res); got != script+"from upstream" {
+				t.Errorf("body %q", got)
 			}
 		})
 	}
 }
 
-func FuzzLeadsToLogin(f *testing.F) {
-	for location := range loginCases {
-		f.Add(location)
-	}
-	f.Fuzz(func(t *testing.T, location string) {
-		h := parsed(t, manyLogins)
-		target := mustParse(t, appURL+"/")
-		if !leadsToLogin(h, target, location) {
-			return
-		}
-		u, err := target.Parse(location)
-		if err != nil {
-			t.Fatalf("Location %q is no URL, yet a login", location)
-		}
-		segments := strings.Split(strings.Trim(path.Clean(u.Path), "/"), "/")
-		starts := func(want ...string) bool {
-			return len(segments) >= len(want) && reflect.DeepEqual(segments[:len(want)], want)
-		}
-		switch host := strings.ToLower(u.Hostname()); {
-		case starts("outpost.goauthentik.io", "start"):
-		case u.Scheme != "https":
-			t.Errorf("Location %q is taken for a login", location)
-		case host == "auth.example.com" && (u.Port() == "" || u.Port() == "443") && starts("application", "o", "authorize"):
-		case host == "login.example.net" && u.Port() == "8443":
-		case host == "2001:db8::1" && (u.Port() == "" || u.Port() == "443") && starts("login"):
-		default:
-			t.Errorf("Location %q is taken for a login", location)
-		}
-		for _, uri := range u.Query()["redirect_uri"] {
-			back, err := url.Parse(uri)
-			if err != nil || !strings.HasPrefix(path.Clean("/"+back.Path)+"/", "/outpost.goauthentik.io/") {
-				t.Errorf("Location %q leads back to %q", location, uri)
-			}
-		}
-	})
-}
-
-// FuzzLoginURLs checks that an entry that is accepted matches itself and what
-// lies under it, and nothing that only starts with the same letters.
-func FuzzLoginURLs(f *testing.F) {
-	for _, entry := range []string{"/a", "/a/b/", "https://auth.example.com/x", "http://h:81", "https://[::1]/x", "//x", "https://h/?q", "https://h/%2e"} {
-		f.Add(entry)
-	}
-	f.Fuzz(func(t *testing.T, entry string) {
-		login, reason := parseLoginURL(entry)
-		if reason != "" {
-			return
-		}
-		h := &handler{loginURLs: []loginURL{login}}
-		target := mustParse(t, appURL+"/")
-		whole := strings.TrimSuffix(entry, "/")
-		for _, location := range []string{entry, whole + "/under", whole + "?query"} {
-			if !leadsToLogin(h, target, location) {
-				t.Errorf("%q does not match %q", entry, location)
-			}
-		}
-		if login.path != "" && leadsToLogin(h, target, whole+"x") {
-			t.Errorf("%q matches %q", entry, whole+"x")
-		}
-	})
-}
-
-func TestParseLoginURLs(t *testing.T) {
-	tests := map[string]string{
-		"/outpost.goauthentik.io/start":     "",
-		"https://auth.example.com":          "",
-		"https://auth.example.com/":         "",
-		"http://auth.example.com:9000/a/b/": "",
-		"/":                                 "matches every path",
-		"//":                                "matches every path",
-		"//auth.example.com/a":              "is not a clean path",
-		"/a/../b":                           "is not a clean path",
-		"/a//b":                             "is not a clean path",
-		"/a?b":                              "a prefix has neither query nor fragment",
-		"https://auth.example.com?x":        "a prefix has neither query nor fragment",
-		"https://auth.example.com/#x":       "a prefix has neither query nor fragment",
-		"https://auth.example.com/a/../b":   "is not a clean path",
-		"https://auth.example.com/*":        "is compared with decoded paths as it stands: wildcards, percent signs, backslashes, blanks and non-ASCII letters never match",
-		"/a b":                              "is compared with decoded paths as it stands: wildcards, percent signs, backslashes, blanks and non-ASCII letters never match",
-		"https://*.example.com/a":           "a wildcard host is not supported",
-		"https://user@auth.example.com/a":   "a URL prefix has no user name",
-		"https://":                          "is neither an http or https URL nor a path with a leading slash",
-		"https://:443/":                     "is neither an http or https URL nor a path with a leading slash",
-		"/start,/authorize":                 "an entry holds one prefix",
-		"https://b\u00fccher.example/":      "the host is not ASCII: redirects carry its Punycode form, xn--...",
-		"https://auth.example.com:0/":       "the port is not a number from 1 to 65535",
-		"https://auth.example.com:99999/a":  "the port is not a number from 1 to 65535",
-		"auth.example.com/application":      "is neither an http or https URL nor a path with a leading slash",
-		"ftp://auth.example.com/":           "is neither an http or https URL nor a path with a leading slash",
-		"https://auth.example.com:port/":    "is not a URL",
-		"*":                                 "is neither an http or https URL nor a path with a leading slash",
-	}
-	for value, want := range tests {
-		if _, got := parseLoginURL(value); got != want {
-			t.Errorf("%q: %q, want %q", value, got, want)
-		}
-	}
-	var found problems
-	parseLoginURLs(&found, nil)
-	if len(found.list) != 1 {
-		t.Errorf("an empty list is accepted: %v", found.list)
-	}
-}
-
-func TestParseRefreshPath(t *testing.T) {
-	for value, want := range map[string]bool{
-		"/_reauth": true, "/a/b": true, "/.reauth": true, "/~-": true, "/outpost.goauthentik.iox": true,
-		"": false, "/": false, "a": false, "/a/": false, "//a": false, "/a//b": false, "/a/../b": false, "/..": false,
-		"/.": false, "/a?b": false, "/a#b": false, "/a b": false, "/a%20b": false, "/\u00fc": false, `/a"b`: false,
-		"/outpost.goauthentik.io": false, "/outpost.goauthentik.io/x": false,
-	} {
-		var found problems
-		parseRefreshPath(&found, value, []string{"/outpost.goauthentik.io"})
-		if got := len(found.list) == 0; got != want {
-			t.Errorf("%q accepted: %v, want %v (%v)", value, got, want, found.list)
-		}
-	}
-}
-
-// connected is a writer that can be hijacked, unless hijacking fails.
-type connected struct {
-	*httptest.ResponseRecorder
-	conn net.Conn
-	err  error
-}
-
-func (w *connected) Hijack() (net.Conn, *bufio.ReadWriter, error) { return w.conn, nil, w.err }
-
-// hijacking hijacks, and answers with an expired session if it cannot.
-func hijacking(t *testing.T, want net.Conn) http.Handler {
-	return http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
-		hijacker, ok := rw.(http.Hijacker)
-		if !ok {
-			t.Fatal("the writer cannot be hijacked")
-		}
-		conn, _, err := hijacker.Hijack()
-		if err != nil {
-			expired.ServeHTTP(rw, req)
-		} else if conn != want {
-			t.Error("hijacked something else")
-		}
-	})
-}
-
-func TestHijackedConnectionIsLeftAlone(t *testing.T) {
-	client, server := net.Pipe()
-	defer func() { _, _ = client.Close(), server.Close() }()
-	w := &connected{ResponseRecorder: httptest.NewRecorder(), conn: server}
-	newHandler(t, hijacking(t, server), nil).ServeHTTP(w, request("GET", "/", scripted))
-	if w.Body.Len() > 0 || len(w.Header()) > 0 {
-		t.Errorf("the plugin wrote to a hijacked connection: %v", w.Header())
-	}
-}
-
-func TestFailedHijackChangesNothing(t *testing.T) {
-	for name, rw := range map[string]http.ResponseWriter{
-		"no Hijacker": httptest.NewRecorder(),
-		"HTTP/2":      &connected{ResponseRecorder: httptest.NewRecorder(), err: http.ErrNotSupported},
-	} {
-		newHandler(t, hijacking(t, nil), nil).ServeHTTP(rw, request("GET", "/", scripted))
-		if rw.Header().Get("WWW-Authenticate") == "" || rw.Header().Get("Location") != "" {
-			t.Errorf("%s: the answer after it is %v", name, rw.Header())
-		}
-	}
-}
-
-// An app may stream for as long as it likes where the plugin drops its answer.
-func TestRefreshDoesNotWaitForTheApp(t *testing.T) {
-	answered := make(chan struct{})
-	app := http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
-		rw.WriteHeader(200)
-		<-answered
-		_, _ = rw.Write([]byte("late"))
-	})
-	server := httptest.NewServer(newHandler(t, app, nil))
-	defer server.Close()
-	defer close(answered)
-	client := &http.Client{
-		Timeout: 10 * time.Second,
-		// On a connection that is used again one request waits for the other's app.
-		Transport: &http.Transport{DisableKeepAlives: true},
-		// Yaegi mixes up parameters that have no names.
-		CheckRedirect: func(_ *http.Request, _ []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	for _, tt := range []struct {
-		target, mode string
-		status       int
-		body         string
+func TestOtherAnswersToScriptRequestsPass(t *testing.T) {
+	js := "Content-Type: text/javascript"
+	tests := []struct {
+		name    string
+		status  int
+		headers []string
 	}{
-		{"/_reauth?rd=/a", "navigate", 303, ""},
-		{"/_reauth?login", "navigate", 200, page},
-		{"/_reauth?probe", "cors", 200, `{"active":true}`},
-		{"/_reauth", "cors", 204, ""},
-	} {
-		req, err := http.NewRequest("GET", server.URL+tt.target, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header.Set("Sec-Fetch-Mode", tt.mode)
-		res, err := client.Do(req)
-		if err != nil {
-			t.Errorf("%s: %v", tt.target, err)
-			continue
-		}
-		got := bodyOf(res)
-		_ = res.Body.Close()
-		if res.StatusCode != tt.status || got != tt.body {
-			t.Errorf("%s: status %d, body %s", tt.target, res.StatusCode, got)
+		{"page", 200, []string{"Content-Type: text/html"}},
+		{"no type", 200, nil},
+		{"JSON", 200, []string{"Content-Type: application/json"}},
+		{"type that only starts like one", 200, []string{"Content-Type: text/javascripts"}},
+		{"compressed", 200, []string{js, "Content-Encoding: gzip"}},
+		{"part", 206, []string{js, "Content-Range: bytes 0-10/20"}},
+		{"no content", 204, []string{js}},
+		{"moved", 302, []string{js, "Location: /other/sw.js"}},
+		{"the app's own OpenID login", 302, []string{js, "Location: " + openIDURL}},
+		{"not modified", 304, []string{js}},
+		{"forbidden", 403, []string{js}},
+		{"missing", 404, []string{js}},
+		{"failed", 500, []string{js, "Location: " + authorizeURL}},
+	}
+	for _, tt := range tests {
+		tt := tt
+		t.Run(tt.name, func(t *testing.T) {
+			headers := append([]string{"Etag: \"1\"", "Last-Modified: Thu, 01 Jan 2026 00:00:00 GMT", "Accept-Ranges: bytes",
+				"Cache-Control: max-age=60", "Content-Length: 11", "Cross-Origin-Embedder-Policy: require-corp"}, tt.headers...)
+			app := answering(tt.status, headers...)
+			want := serveOnce(app, request("GET", "/sw.js"))
+			res := serveOnce(newHandler(t, app, nil), request("GET", "/sw.js", asWorker...))
+			if res.StatusCode != tt.status || !reflect.DeepEqual(res.Header, want.Header) {
+				t.Errorf("got %d with\n     %v\nwant %v", res.StatusCode, res.Header, want.Header)
+			}
+			if got := bodyOf(res); got != "from upstream" {
+				t.Errorf("body %q", got)
+			}
+		})
+	}
+}
+
+func TestRecoveryScript(t *testing.T) {
+	plain := http.Header{
+		"Cache-Control":          {"no-store"},
+		"Content-Type":           {"text/javascript; charset=utf-8"},
+		"Content-Length":         {strconv.Itoa(len(scriptWith(recoveryArguments)))},
+		"Service-Worker-Allowed": {"/"},
+		"X-Content-Type-Options": {"nosniff"},
+	}
+	withList := plain.Clone()
+	withList["Vary"] = []string{"Origin"}
+	withList["Access-Control-Allow-Origin"] = []string{listedOrigin}
+	tests := []struct {
+		name   string
+		next   http.Handler
+		change func(*Config)
+		want   http.Header
+	}{
+		{"login of the identity provider", expired, nil, plain},
+		{"start of the outpost", answering(307, "Location: "+startURL, "Cross-Origin-Embedder-Policy: require-corp"), nil, plain},
+		{"listed origin", expired, withOrigins, withList},
+	}
+	for _, tt := range tests {
+		tt := tt
+		t.Run(tt.name, func(t *testing.T) {
+			rec := httptest.NewRecorder()
+			// A middleware in front may set one for everything.
+			rec.Header().Set("Cross-Origin-Embedder-Policy", "require-corp")
+			newHandler(t, tt.next, tt.change).ServeHTTP(rec, request("GET", "/sw.js", append([]string{"Origin: " + listedOrigin}, asWorker...)...))
+			res := rec.Result()
+			if res.StatusCode != 200 || !reflect.DeepEqual(res.Header, tt.want) {
+				t.Errorf("got %d with\n     %v\nwant %v", res.StatusCode, res.Header, tt.want)
+			}
+			if got := bodyOf(res); got != scriptWith(recoveryArguments) {
+				t.Errorf("body %q", got)
+			}
+		})
+	}
+}
+
+// The app waits for the browser to have read what it has sent so far, which it
+// never does if the plugin holds anything back.
+func TestWorkerScriptStreams(t *testing.T) {
+	script := scriptWith(refreshArguments)
+	for name, length := range map[string]string{"known length": "6", "unknown length": ""} {
+		length := length
+		t.Run(name, func(t *testing.T) {
+			headRead, oneRead := make(chan struct{}), make(chan struct{})
+			app := http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+				rw.Header().Set("Content-Type", "text/javascript")
+				if length != "" {
+					rw.Header().Set("Content-Length", length)
+				}
+				rw.WriteHeader(200)
+				<-headRead
+				_, _ = rw.Write([]byte("one"))
+				<-oneRead
+				_, _ = rw.Write([]byte("two"))
+			})
+			server := httptest.NewServer(newHandler(t, app, nil))
+			defer server.Close()
+			req, err := http.NewRequest("GET", server.URL+"/sw.js", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Service-Worker", "script")
+			client := &http.Client{Timeout: 10 * time.Second}
+			res, err := client.Do(req)
+			if err != nil {
+				close(headRead)
+				close(oneRead)
+				t.Fatal(err)
+			}
+			defer func() { _ = res.Body.Close() }()
+			read := func(want string) {
+				part := make([]byte, len(want))
+				if _, err := io.ReadFull(res.Body, part); err != nil || string(part) != want {
+					t.Errorf("read %q, %v, want %q", part, err, want)
+				}
+			}
+			read(script)
+			close(headRead)
+			read("one")
+			close(oneRead)
+			read("two")
+			if rest := bodyOf(res); rest != "" {
+				t.Errorf("%q follows", rest)
+			}
+		})
+	}
+}
+
+func TestSettingsOfTheScripts(t *testing.T) {
+	tests := []struct {
+		name      string
+		refresh   string
+		authPaths []string
+		logins    []string
+		want      string
+	}{
+		{"defaults", "/_reauth", CreateConfig().AuthPaths, CreateConfig().LoginURLs,
+			`"/_reauth",["/outpost.goauthentik.io"],"/outpost.goauthentik.io/start"`},
+		{"several", "/a/~b", []string{"/auth", "/oauth2/"}, []string{"https://a.example/auth/in", "/x", "/oauth2/in/", "/auth/in"},
+			`"/a/~b",["/auth","/oauth2"],"/oauth2/in"`},
+		{"no auth paths", "/_reauth", nil, []string{"/outpost.goauthentik.io/start"}, `"/_reauth",[],""`},
+		{"login elsewhere", "/_reauth", CreateConfig().AuthPaths, []string{"https://app.example.com/outpost.goauthentik.io/start"},
+			`"/_reauth",["/outpost.goauthentik.io"],""`},
+		{"what ends a string or a script", "/_reauth", []string{`/a"b'c`, "/</script>`${x}"}, []string{`/a"b'c/<`},
+			`"/_reauth",["/a\"b'c","/\u003c/script\u003e` + "`${x}" + `"],"/a\"b'c/\u003c"`},
+	}
+	for _, tt := range tests {
+		tt := tt
+		t.Run(tt.name, func(t *testing.T) {
+			change := func(c *Config) {
+				c.RefreshPath = tt.refresh
+				c.AuthPaths = tt.authPaths
+				c.LoginURLs = append(tt.logins, "/login")
+			}
+			app := answering(200, "Content-Type: text/javascript")
+			got := bodyOf(serveOnce(newHandler(t, app, change), request("GET", "/sw.js", asWorker...)))
+			if want := scriptWith(tt.want+",false") + "from upstream"; got != want {
+				t.Errorf("in front of the app's script\n got %s\nwant %s", got, want)
+			}
+			got = bodyOf(serveOnce(newHandler(t, answering(302, "Location: /login"), change), request("GET", "/sw.js", asWorker...)))
+			if want := scriptWith(tt.want + ",true"); got != want {
+				t.Errorf("in place of the app's script\n got %s\nwant %s", got, want)
+			}
+		})
+	}
+}
+
+// The app's script keeps the numbers of its lines, and the browser compares the
+// whole of it at every visit.
+func TestServedScriptsAreSmall(t *testing.T) {
+	h := parsed(t, nil)
+	for name, script := range map[string]string{"refresh script": h.refreshScript, "recovery script": h.recoveryScript} {
+		if len(script) == 0 || len(script) > 12288 || strings.ContainsAny(script, "\r\n\u2028\u2029") {
+			t.Errorf("the %s has %d bytes and %d line breaks", name, len(script), strings.Count(script, "\n"))
 		}
 	}
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/traefik-reauth/reauth/e2e/stand"
 )
 
-var inPlugin = regexp.MustCompile("const workerScript = `([^`]*)`\n")
+var inPlugin = regexp.MustCompile("const refreshSource = `([^`]*)`\n")
 
 // scriptOf returns the refresh script for the defaults, or the recovery script.
 func scriptOf(recovering bool) string {

@@ -45,11 +45,11 @@ func generate() ([]byte, error) {
 
 package reauth
 
-// workerScript is browser/worker.js, a function that is called with settings.
-const workerScript = %s
+// refreshSource is browser/worker.js, a function that is called with settings.
+const refreshSource = %s
 
-// pageScript is browser/page.js.
-const pageScript = %s
+// pageSource is browser/page.js.
+const pageSource = %s
 `, "`"+worker+"`", "`"+page+"`")))
 }
 

@@ -58,7 +58,7 @@ type Config struct {
 
 	// ServiceWorker puts the refresh script in front of the app's service worker
 	// script: it renews the session and replays refused requests in the browser.
-	// What it may do there is listed in the README. Default: true
+	// docs/trust.md lists what it does there. Default: true
 	ServiceWorker bool `json:"serviceWorker"`
 
 	// AccessControlAllowOriginList lists the origins that may read responses:

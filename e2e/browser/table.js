@@ -1,5 +1,5 @@
 // A reporter for Node's test runner: prints which promise is kept in which
-// engine, with Actual and with other apps, as the README shows it.
+// engine, with Actual and with other apps, as docs/browsers.md shows it.
 
 const named = /^(chromium|firefox|webkit), (\S+): (.*)$/
 const engines = { chromium: 'Chromium', firefox: 'Firefox', webkit: 'WebKit' }

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// matches reports whether a line is what the README says, where … stands for
+// matches reports whether a line is what a page says, where … stands for
 // whatever there is.
 func matches(said, line string) bool {
 	pattern := strings.ReplaceAll(regexp.QuoteMeta(said), "…", ".*")
@@ -31,11 +31,11 @@ func allMatch(said, got []string) bool { return slices.EqualFunc(said, got, matc
 
 func TestAnswers(t *testing.T) {
 	sh := startShell(t)
-	page := readme(t)
+	pages := readPages(t)
 	well := trial{app: sh.s.SecureURL(wellHost), cookie: sh.logIn(t, wellHost), middleware: "reauth"}
 
 	checked := 0
-	for _, block := range page.Blocks {
+	for _, block := range pages["README.md"].Blocks {
 		if block.Language != "sh" || block.Answer == "" {
 			continue
 		}
@@ -45,27 +45,21 @@ func TestAnswers(t *testing.T) {
 			t.Errorf("%s\ngot  %q\nwant %q", block.Text, got, want)
 		}
 	}
-	if checked < 5 {
+	if checked < 3 {
 		t.Errorf("only %d commands have an answer", checked)
 	}
-	t.Run("401", func(t *testing.T) { expectChallenge(t, sh, well, page) })
-	t.Run("options", func(t *testing.T) { expectOptions(t, sh, well, page) })
-	t.Run("troubleshooting", func(t *testing.T) { expectTroubles(t, sh, well, page) })
+	t.Run("401", func(t *testing.T) { expectChallenge(t, sh, well, shown(t, pages, "http")) })
+	t.Run("options", func(t *testing.T) { expectOptions(t, sh, well, pages["README.md"]) })
+	t.Run("troubleshooting", func(t *testing.T) { expectTroubles(t, sh, well, pages["docs/troubleshooting.md"]) })
 }
 
-// expectChallenge holds the README's 401 to the real one.
-func expectChallenge(t *testing.T, sh *shell, well trial, page *Page) {
-	var said []string
-	for _, block := range page.Blocks {
-		if block.Language == "http" {
-			said = append(said, lines(block.Text)...)
-		}
-	}
+// expectChallenge holds the 401 that is said to the real one.
+func expectChallenge(t *testing.T, sh *shell, well trial, said string) {
 	well.app = sh.s.SecureURL(wellHost)
 	got := lines(strings.ReplaceAll(sh.run(t, well, "curl -si --http1.1 -H 'Sec-Fetch-Mode: cors' $APP/"), "reauth@docker", "reauth@file"))
 	got = slices.DeleteFunc(got, func(line string) bool { return strings.HasPrefix(line, "Date: ") })
-	if !allMatch(said, got) {
-		t.Errorf("got  %q\nwant %q", got, said)
+	if want := lines(said); !allMatch(want, got) {
+		t.Errorf("got  %q\nwant %q", got, want)
 	}
 }
 
@@ -92,104 +86,92 @@ func expectOptions(t *testing.T, sh *shell, well trial, page *Page) {
 	t.Error("the README does not show the line")
 }
 
-// trouble is how a row of the README's table is tried: where all is well, and
-// where it goes wrong.
+// trouble is how a symptom is tried: where all is well, and where it goes wrong.
 type trouble struct {
-	symptom string // the start of it
+	symptom string // the start of its heading
 	well    trial
 	wrong   trial
 }
 
 func expectTroubles(t *testing.T, sh *shell, well trial, page *Page) {
 	at := func(host string) trial { return trial{app: sh.s.SecureURL(host)} }
-	with := func(on trial, change func(*trial)) trial { change(&on); return on }
+	as := func(host string) trial { return trial{app: sh.s.SecureURL(host), cookie: sh.logIn(t, host)} }
+	logOf := func(middleware string) trial { return trial{app: sh.s.SecureURL(offHost), middleware: middleware} }
 	// The cache is filled by somebody without a session.
 	sh.run(t, trial{app: sh.cdn}, "curl -s -o /dev/null -H 'Service-Worker: script' $APP/sw.js")
 	troubles := []trouble{
-		{"The app goes offline", well, at(misplacedHost)},
-		{"Traefik's log says once that requests already bear", well, at(misplacedHost)},
-		{"Behind nginx the login comes back on http", well, trial{app: sh.s.URL(wellHost)}},
-		{"After the login people are on the app's start page", well, at(wrongReturn)},
-		{"A link to /_reauth?rd=… leads to the start page", well, well},
-		{"The login comes again and again", well, at(wrongCookie)},
-		{"Each expiry takes a visible trip", well, at(foreignHost)},
-		{"The app gets the 401 and does nothing", well, at(offHost)},
-		{"Nobody's session is ever renewed", trial{app: sh.s.URL(redirectedHost)}, trial{app: sh.s.URL(wellHost)}},
-		{"Some browsers recover, others do not", well, trial{app: sh.cdn}},
-		{"Calls fail for a minute", well, with(at(limitedHost), func(on *trial) { on.cookie = sh.logIn(t, limitedHost) })},
-		{"The app's own OpenID login answers 401", well, with(at(openIDHost), func(on *trial) { on.cookie = sh.logIn(t, openIDHost) })},
-		{"An option has no effect", with(at(offHost), func(on *trial) { on.middleware = "reauth-off" }),
-			with(at(misspeltHost), func(on *trial) { on.middleware = "reauth-misspelt" })},
+		{symptom: "The app goes offline", well: well, wrong: at(misplacedHost)},
+		{symptom: "Traefik's log says that requests already bear", well: well, wrong: at(misplacedHost)},
+		{symptom: "Behind nginx the login comes back on http", well: well, wrong: trial{app: sh.s.URL(wellHost)}},
+		{symptom: "After the login I am on the start page", well: well, wrong: at(wrongReturn)},
+		{symptom: "A link to /_reauth?rd=… leads to the start page", well: well, wrong: well},
+		{symptom: "Redirect loop", well: well, wrong: at(wrongCookie)},
+		{symptom: "Each expiry takes a visible trip", well: well, wrong: at(foreignHost)},
+		{symptom: "The app gets the 401 and does nothing", well: well, wrong: at(offHost)},
+		{symptom: "No session is ever renewed", well: trial{app: sh.s.URL(redirectedHost)}, wrong: trial{app: sh.s.URL(wellHost)}},
+		{symptom: "Each expiry is met", well: well, wrong: as(tokenlessHost)},
+		{symptom: "Some browsers recover, others do not", well: well, wrong: trial{app: sh.cdn}},
+		{symptom: "429 Too Many Requests", well: well, wrong: as(limitedHost)},
+		{symptom: "The app's own OpenID login answers 401", well: well, wrong: as(openIDHost)},
+		{symptom: "An option has no effect", well: logOf("reauth-off"), wrong: logOf("reauth-misspelt")},
 	}
-	functions := ""
+	var functions []string
+	sections := []section{}
 	for _, block := range page.Blocks {
-		if block.Section == "Troubleshooting" && block.Language == "sh" {
+		switch {
+		case block.Section == "Troubleshooting":
 			for _, line := range strings.Split(block.Text, "\n") {
 				if strings.Contains(line, "() {") {
-					functions += line + "\n"
+					functions = append(functions, line)
 				}
 			}
+			continue
+		case len(sections) == 0 || sections[len(sections)-1].heading != block.Section:
+			sections = append(sections, section{heading: block.Section})
+		}
+		last := &sections[len(sections)-1]
+		if block.Language == "sh" {
+			last.commands = append(last.commands, strings.Join(functions, "\n")+"\n"+block.Text)
+		} else {
+			last.answers = append(last.answers, lines(block.Text))
 		}
 	}
-	rows := page.table(t, "Troubleshooting")
-	if len(rows) != len(troubles) {
-		t.Fatalf("%d rows, %d of them tried", len(rows), len(troubles))
+	if len(sections) != len(troubles) {
+		t.Fatalf("%d headings, %d of them tried", len(sections), len(troubles))
 	}
 	for i, tt := range troubles {
 		t.Run(tt.symptom, func(t *testing.T) {
-			if !strings.HasPrefix(rows[i][0].Text, tt.symptom) {
-				t.Fatalf("the row is about %q", rows[i][0].Text)
+			said := sections[i]
+			if !strings.HasPrefix(said.heading, tt.symptom) || len(said.commands) == 0 || len(said.answers) != 2 {
+				t.Fatalf("%q has %d commands and %d answers", said.heading, len(said.commands), len(said.answers))
 			}
-			command := functions + rows[i][2].Code[0]
-			right, wrong := answersOf(t, rows[i][3])
-			tt.well.assign, tt.wrong.assign = right.assign, wrong.assign
-			got, gone := lines(sh.run(t, tt.well, command)), lines(sh.run(t, tt.wrong, command))
-			if !allMatch(right.lines, got) || wrong.in(got) {
-				t.Errorf("where all is well\ngot  %q\nwant %q", got, right.lines)
+			right, wrong := said.answers[0], said.answers[1]
+			got := lines(sh.run(t, tt.well, said.commands[0]))
+			gone := lines(sh.run(t, tt.wrong, said.commands[len(said.commands)-1]))
+			if !allMatch(right, got) || allIn(wrong, got) {
+				t.Errorf("where all is well\ngot  %q\nwant %q", got, right)
 			}
-			if !wrong.in(gone) || allMatch(right.lines, gone) {
-				t.Errorf("where it goes wrong\ngot  %q\nwant %q", gone, wrong.lines)
+			if !allIn(wrong, gone) || allMatch(right, gone) {
+				t.Errorf("where it goes wrong\ngot  %q\nwant %q", gone, wrong)
 			}
 		})
 	}
 }
 
-// answer is what the README says that a command prints.
-type answer struct {
-	assign string // the variable it is the answer for
-	lines  []string
+// section is what stands under a symptom's heading: a command, what it prints where all
+// is well and what it prints where not, which may take a command of its own.
+type section struct {
+	heading  string
+	commands []string
+	answers  [][]string
 }
 
-// in reports whether each line is among those of an output.
-func (a answer) in(output []string) bool {
-	for _, said := range a.lines {
-		if !slices.ContainsFunc(output, func(line string) bool { return matches(said, line) }) {
+// allIn reports whether each line that is said is among those of an output.
+func allIn(said, output []string) bool {
+	for _, want := range said {
+		if !slices.ContainsFunc(output, func(line string) bool { return matches(want, line) }) {
 			return false
 		}
 	}
 	return true
-}
-
-// answersOf reads a cell: the right answer comes first, and all else are lines
-// of the other. A variable stands behind the answer that it is for.
-func answersOf(t *testing.T, cell Cell) (right, wrong answer) {
-	t.Helper()
-	for _, code := range cell.Code {
-		switch {
-		case strings.HasPrefix(code, "RD="):
-			if wrong.lines == nil {
-				right.assign = code
-			} else {
-				wrong.assign = code
-			}
-		case right.lines == nil:
-			right.lines = []string{code}
-		default:
-			wrong.lines = append(wrong.lines, code)
-		}
-	}
-	if len(right.lines) == 0 || len(wrong.lines) == 0 {
-		t.Fatalf("no two answers in %q", cell.Text)
-	}
-	return right, wrong
 }

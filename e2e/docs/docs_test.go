@@ -29,8 +29,14 @@ func source(t *testing.T, name string) string {
 // exampleFiles returns the files of the examples, by their paths in the project.
 func exampleFiles(t *testing.T) []string {
 	t.Helper()
+	return filesUnder(t, "examples")
+}
+
+// filesUnder returns the files of a folder, by their paths in the project.
+func filesUnder(t *testing.T, folder string) []string {
+	t.Helper()
 	var names []string
-	err := fs.WalkDir(os.DirFS(stand.Project()), "examples", func(name string, entry fs.DirEntry, err error) error {
+	err := fs.WalkDir(os.DirFS(stand.Project()), folder, func(name string, entry fs.DirEntry, err error) error {
 		if err == nil && entry.Type().IsRegular() {
 			names = append(names, name)
 		}
@@ -45,8 +51,8 @@ func exampleFiles(t *testing.T) []string {
 // readPages returns every page of the project, by its path.
 func readPages(t *testing.T) map[string]*Page {
 	t.Helper()
-	names := []string{"README.md", "CHANGELOG.md", "SECURITY.md"}
-	for _, name := range exampleFiles(t) {
+	names := []string{"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"}
+	for _, name := range append(filesUnder(t, "docs"), exampleFiles(t)...) {
 		if path.Ext(name) == ".md" {
 			names = append(names, name)
 		}
@@ -65,6 +71,23 @@ func readPages(t *testing.T) map[string]*Page {
 func readme(t *testing.T) *Page {
 	t.Helper()
 	return readPages(t)["README.md"]
+}
+
+// shown returns the one text of a block of a language in the pages.
+func shown(t *testing.T, pages map[string]*Page, language string) string {
+	t.Helper()
+	var texts []string
+	for _, page := range pages {
+		for _, block := range page.Blocks {
+			if block.Language == language {
+				texts = append(texts, block.Text)
+			}
+		}
+	}
+	if len(texts) != 1 {
+		t.Fatalf("there are %d blocks of %s", len(texts), language)
+	}
+	return texts[0]
 }
 
 // table returns the rows of the first table under a heading.
@@ -104,10 +127,13 @@ func TestLinksLead(t *testing.T) {
 	}
 }
 
-// TestNumbersAgree compares what the README says in passing with where it is
+// TestNumbersAgree compares what the pages say in passing with where it is
 // decided.
 func TestNumbersAgree(t *testing.T) {
-	text := strings.Join(strings.Fields(source(t, "README.md")), " ")
+	text := ""
+	for name := range readPages(t) {
+		text += strings.Join(strings.Fields(source(t, name)), " ") + " "
+	}
 	for _, tt := range []struct {
 		said string
 		file string
@@ -136,15 +162,20 @@ func TestNumbersAgree(t *testing.T) {
 		{`after up to (\d+) decodings`, "refresh.go", `maxDecodings = (\d+)`},
 		{`at most (\d+) bytes`, "refresh.go", `maxReturnPath = (\d+)`},
 	} {
-		said := regexp.MustCompile(tt.said).FindStringSubmatch(text)
+		all := regexp.MustCompile(tt.said).FindAllStringSubmatch(text, -1)
 		want := regexp.MustCompile(tt.want).FindStringSubmatch(source(t, tt.file))
-		if said == nil || want == nil || said[1] != want[1] {
-			t.Errorf("the README says %q, %s says %q", said, tt.file, want)
+		if all == nil || want == nil {
+			t.Errorf("%q is said %d times, %s says %q", tt.said, len(all), tt.file, want)
+		}
+		for _, said := range all {
+			if said[1] != want[1] {
+				t.Errorf("a page says %q, %s says %q", said, tt.file, want)
+			}
 		}
 	}
 }
 
-// TestPluginKeepsToItself holds the plugin to what the README says it never
+// TestPluginKeepsToItself holds the plugin to what the pages say it never
 // does: it has no means to open a connection or a file, or to start a program.
 func TestPluginKeepsToItself(t *testing.T) {
 	harmless := []string{"bufio", "context", "crypto/sha256", "encoding/base64", "encoding/json", "errors", "fmt", "log", "net", "net/http",

@@ -17,7 +17,7 @@ import (
 )
 
 // The hosts of the stand: one where all is well, and one for each thing that
-// goes wrong in the README's table.
+// goes wrong under a heading of docs/troubleshooting.md.
 const (
 	wellHost       = "budget"
 	misplacedHost  = "misplaced"  // the plugin behind forwardAuth
@@ -29,6 +29,7 @@ const (
 	limitedHost    = "limited"    // few requests in a second
 	openIDHost     = "openid"     // authPaths has the app's callback
 	misspeltHost   = "misspelt"   // an option that Traefik does not know
+	tokenlessHost  = "tokenless"  // the session's token does not arrive
 )
 
 // authServer answers Traefik's forwardAuth as an auth server does that is set up
@@ -103,7 +104,7 @@ func (c *cdn) ServeHTTP(rw http.ResponseWriter, req *http.Request) {
 	_, _ = rw.Write(body)
 }
 
-// shell runs the README's commands against the stand.
+// shell runs the commands of the pages against the stand.
 type shell struct {
 	s    *stand.Stand
 	home string
@@ -144,6 +145,7 @@ func startShell(t *testing.T) *shell {
 			wrongCookie: askAuth(wrongCookie),
 			foreignHost: askAuth(foreignHost),
 			"to-https":  map[string]any{"redirectRegex": map[string]any{"regex": "^http://([^:/]*)(:[0-9]*)?/(.*)", "replacement": "https://$1/$3", "permanent": true}},
+			"tokenless": map[string]any{"headers": map[string]any{"customRequestHeaders": map[string]any{stand.TokenHeader: ""}}},
 			"limit":     map[string]any{"rateLimit": map[string]any{"average": 1, "burst": 20}},
 		},
 		Routes: []stand.Route{
@@ -157,6 +159,8 @@ func startShell(t *testing.T) *shell {
 			route(limitedHost, "limit", "reauth", stand.ForwardAuth),
 			route(openIDHost, "reauth-openid", stand.ForwardAuth),
 			route(misspeltHost, "reauth-misspelt", stand.ForwardAuth),
+			// As if forwardAuth had not handed it on.
+			route(tokenlessHost, "reauth", stand.ForwardAuth, "tokenless"),
 		},
 	})
 	if err != nil {
@@ -186,14 +190,13 @@ type trial struct {
 	app        string // the URL of the app
 	cookie     string
 	middleware string // whose lines docker compose logs prints
-	assign     string // more variables
 }
 
-// run runs commands and returns what they print, in the names of the README.
+// run runs commands and returns what they print, in the names of the pages.
 func (sh *shell) run(t *testing.T, on trial, commands string) string {
 	t.Helper()
-	assign := strings.ReplaceAll(on.assign, "https://budget.example.com", on.app)
-	command := exec.Command("bash", "-c", "APP="+on.app+"\nCOOKIE='"+on.cookie+"'\n"+assign+"\n"+commands)
+	commands = strings.ReplaceAll(commands, "https://budget.example.com", on.app)
+	command := exec.Command("bash", "-c", "APP="+on.app+"\nCOOKIE='"+on.cookie+"'\n"+commands)
 	command.Env = append(os.Environ(), "CURL_HOME="+sh.home, "PATH="+sh.home+":"+os.Getenv("PATH"), "MIDDLEWARE="+on.middleware)
 	output, err := command.CombinedOutput()
 	if _, failed := err.(*exec.ExitError); err != nil && !failed {
@@ -202,7 +205,7 @@ func (sh *shell) run(t *testing.T, on trial, commands string) string {
 	return sh.translate(on, string(output))
 }
 
-// translate puts the names of the README in the place of the stand's.
+// translate puts the names of the pages in the place of the stand's.
 func (sh *shell) translate(on trial, text string) string {
 	_, host, _ := strings.Cut(on.app, "://")
 	name, _, _ := strings.Cut(host, ":")

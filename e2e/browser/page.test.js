@@ -1,4 +1,4 @@
-// The README's tables of engines are about what is tested, all of it.
+// The tables of docs/browsers.md are about what is tested, all of it.
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { test } from 'node:test'
@@ -16,11 +16,11 @@ for (const [what, columns, tested] of [
 	['with Actual', ['Chromium, 26.9.0', 'Chromium, 25.2.0', 'Firefox, 26.9.0', 'WebKit, 26.9.0'], promises],
 	['with other apps', ['Chromium, apps', 'Firefox, apps', 'WebKit, apps'], { ...aside, ...ends }],
 ]) {
-	test(`the README shows for every promise that every engine keeps it ${what}`, async () => {
-		const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8')
+	test(`the page shows for every promise that every engine keeps it ${what}`, async () => {
+		const page = await readFile(new URL('../../docs/browsers.md', import.meta.url), 'utf8')
 		const header = `\n| promise | ${columns.join(' | ')} |\n`
-		assert(readme.includes(header), header)
-		const [, ...rows] = /^(?:\|.*\n)+/.exec(readme.split(header)[1])[0].trim().split('\n')
+		assert(page.includes(header), header)
+		const [, ...rows] = /^(?:\|.*\n)+/.exec(page.split(header)[1])[0].trim().split('\n')
 		const shown = rows.map(cellsOf)
 		assert.deepEqual(
 			shown.map(([promise]) => promise),

@@ -495,50 +495,50 @@ func TestRefreshPath(t *testing.T) {
 	tests := []struct {
 		name    string
 		next    http.Handler
-		method  string
+		method  string // GET if empty
 		target  string
 		headers []string
 		status  int
 		want    http.Header
 		body    string
 	}{
-		{"visit", app, "GET", "/_reauth?rd=%2Fbudget%3Fa%3D1%23b", visit, 303, back("/budget?a=1#b"), ""},
-		{"visit by a browser without fetch metadata", app, "GET", "/_reauth?rd=%2Fbudget", []string{acceptWeb}, 303, back("/budget"), ""},
-		{"visit from another site with rd", app, "GET", "/_reauth?rd=%2Fa", fromElsewhere, 303, back("/a"), ""},
-		{"visit from another site with rd, expired", login, "GET", "/_reauth?rd=%2Fa", fromElsewhere, 302, passedLogin, "from upstream"},
-		{"visit with an empty rd", app, "GET", "/_reauth?rd=", visit, 303, back("/"), ""},
-		{"visit with an rd that has no value", app, "GET", "/_reauth?rd", visit, 303, back("/"), ""},
-		{"visit with a bad rd", app, "GET", "/_reauth?rd=https%3A%2F%2Fevil.example", visit, 303, back("/"), ""},
-		{"visit with two rd", app, "GET", "/_reauth?rd=%2Fa&rd=%2Fb", visit, 303, back("/"), ""},
-		{"visit with a semicolon", app, "GET", "/_reauth?rd=/a;b", visit, 303, back("/a;b"), ""},
-		{"visit with an encoded semicolon", app, "GET", "/_reauth?rd=%2Fa%3Bb", visit, 303, back("/a;b"), ""},
-		{"visit with a semicolon elsewhere", app, "GET", "/_reauth?rd=/a&x=1;y", visit, 303, back("/a"), ""},
-		{"visit with something else that cannot be read", app, "GET", "/_reauth?%zz&x=%zz&rd=/a", visit, 303, back("/a"), ""},
-		{"visit with an rd that cannot be read", app, "GET", "/_reauth?rd=/a%zz", visit, 303, back("/"), ""},
-		{"visit with an encoded name", app, "GET", "/_reauth?%72d=/a+b", visit, 303, back("/a%20b"), ""},
-		{"visit with a hundred pairs", app, "GET", "/_reauth?" + strings.Repeat("x&", maxPairs-1) + "rd=/a", visit, 303, back("/a"), ""},
-		{"visit with more", app, "GET", "/_reauth?" + strings.Repeat("x&", maxPairs) + "rd=/a", visit, 303, back("/"), ""},
-		{"visit with rd that asks for the login too", app, "GET", "/_reauth?login&rd=/a", visit, 303, back("/a"), ""},
-		{"visit that asks for the login, expired", login, "GET", "/_reauth?login", fromElsewhere, 302, passedLogin, "from upstream"},
-		{"visit that asks for the login, auth server down", answering(500), "GET", "/_reauth?login", visit, 500, http.Header{}, "from upstream"},
-		{"fetch that asks for the login", app, "GET", "/_reauth?login", []string{scripted}, 204, noStore, ""},
-		{"HEAD", app, "HEAD", "/_reauth?rd=%2Fa", visit, 303, back("/a"), ""},
-		{"fetch", app, "GET", "/_reauth", []string{scripted}, 204, noStore, ""},
-		{"fetch with rd", app, "GET", "/_reauth?rd=%2Fa", []string{scripted}, 204, noStore, ""},
-		{"fetch without CORS", app, "GET", "/_reauth", []string{"Sec-Fetch-Mode: no-cors"}, 204, noStore, ""},
-		{"the app knows no such path, fetch", answering(404), "GET", "/_reauth", []string{scripted}, 204, noStore, ""},
-		{"the auth server denies, which shows at rd", answering(403), "GET", "/_reauth?rd=%2Fa", visit, 303, back("/a"), ""},
-		{"the app knows no such path", answering(404), "GET", "/_reauth?rd=%2Fa", visit, 303, back("/a"), ""},
-		{"the app's own login", answering(302, "Location: /login"), "GET", "/_reauth?rd=%2Fa", visit, 303, back("/a"), ""},
-		{"visit, expired", login, "GET", "/_reauth?rd=%2Fa", visit, 302, passedLogin, "from upstream"},
-		{"fetch, expired", login, "GET", "/_reauth", []string{scripted}, 302, passedLogin, "from upstream"},
-		{"auth server down", answering(500), "GET", "/_reauth?rd=%2Fa", visit, 500, http.Header{}, "from upstream"},
-		{"POST", app, "POST", "/_reauth?rd=%2Fa", visit, 405, http.Header{
+		{name: "visit", next: app, target: "/_reauth?rd=%2Fbudget%3Fa%3D1%23b", headers: visit, status: 303, want: back("/budget?a=1#b")},
+		{name: "visit by a browser without fetch metadata", next: app, target: "/_reauth?rd=%2Fbudget", headers: []string{acceptWeb}, status: 303, want: back("/budget")},
+		{name: "visit from another site with rd", next: app, target: "/_reauth?rd=%2Fa", headers: fromElsewhere, status: 303, want: back("/a")},
+		{name: "visit from another site with rd, expired", next: login, target: "/_reauth?rd=%2Fa", headers: fromElsewhere, status: 302, want: passedLogin, body: "from upstream"},
+		{name: "visit with an empty rd", next: app, target: "/_reauth?rd=", headers: visit, status: 303, want: back("/")},
+		{name: "visit with an rd that has no value", next: app, target: "/_reauth?rd", headers: visit, status: 303, want: back("/")},
+		{name: "visit with a bad rd", next: app, target: "/_reauth?rd=https%3A%2F%2Fevil.example", headers: visit, status: 303, want: back("/")},
+		{name: "visit with two rd", next: app, target: "/_reauth?rd=%2Fa&rd=%2Fb", headers: visit, status: 303, want: back("/")},
+		{name: "visit with a semicolon", next: app, target: "/_reauth?rd=/a;b", headers: visit, status: 303, want: back("/a;b")},
+		{name: "visit with an encoded semicolon", next: app, target: "/_reauth?rd=%2Fa%3Bb", headers: visit, status: 303, want: back("/a;b")},
+		{name: "visit with a semicolon elsewhere", next: app, target: "/_reauth?rd=/a&x=1;y", headers: visit, status: 303, want: back("/a")},
+		{name: "visit with something else that cannot be read", next: app, target: "/_reauth?%zz&x=%zz&rd=/a", headers: visit, status: 303, want: back("/a")},
+		{name: "visit with an rd that cannot be read", next: app, target: "/_reauth?rd=/a%zz", headers: visit, status: 303, want: back("/")},
+		{name: "visit with an encoded name", next: app, target: "/_reauth?%72d=/a+b", headers: visit, status: 303, want: back("/a%20b")},
+		{name: "visit with a hundred pairs", next: app, target: "/_reauth?" + strings.Repeat("x&", maxPairs-1) + "rd=/a", headers: visit, status: 303, want: back("/a")},
+		{name: "visit with more", next: app, target: "/_reauth?" + strings.Repeat("x&", maxPairs) + "rd=/a", headers: visit, status: 303, want: back("/")},
+		{name: "visit with rd that asks for the login too", next: app, target: "/_reauth?login&rd=/a", headers: visit, status: 303, want: back("/a")},
+		{name: "visit that asks for the login, expired", next: login, target: "/_reauth?login", headers: fromElsewhere, status: 302, want: passedLogin, body: "from upstream"},
+		{name: "visit that asks for the login, auth server down", next: answering(500), target: "/_reauth?login", headers: visit, status: 500, want: http.Header{}, body: "from upstream"},
+		{name: "fetch that asks for the login", next: app, target: "/_reauth?login", headers: []string{scripted}, status: 204, want: noStore},
+		{name: "HEAD", next: app, method: "HEAD", target: "/_reauth?rd=%2Fa", headers: visit, status: 303, want: back("/a")},
+		{name: "fetch", next: app, target: "/_reauth", headers: []string{scripted}, status: 204, want: noStore},
+		{name: "fetch with rd", next: app, target: "/_reauth?rd=%2Fa", headers: []string{scripted}, status: 204, want: noStore},
+		{name: "fetch without CORS", next: app, target: "/_reauth", headers: []string{"Sec-Fetch-Mode: no-cors"}, status: 204, want: noStore},
+		{name: "the app knows no such path, fetch", next: answering(404), target: "/_reauth", headers: []string{scripted}, status: 204, want: noStore},
+		{name: "the auth server denies, which shows at rd", next: answering(403), target: "/_reauth?rd=%2Fa", headers: visit, status: 303, want: back("/a")},
+		{name: "the app knows no such path", next: answering(404), target: "/_reauth?rd=%2Fa", headers: visit, status: 303, want: back("/a")},
+		{name: "the app's own login", next: answering(302, "Location: /login"), target: "/_reauth?rd=%2Fa", headers: visit, status: 303, want: back("/a")},
+		{name: "visit, expired", next: login, target: "/_reauth?rd=%2Fa", headers: visit, status: 302, want: passedLogin, body: "from upstream"},
+		{name: "fetch, expired", next: login, target: "/_reauth", headers: []string{scripted}, status: 302, want: passedLogin, body: "from upstream"},
+		{name: "auth server down", next: answering(500), target: "/_reauth?rd=%2Fa", headers: visit, status: 500, want: http.Header{}, body: "from upstream"},
+		{name: "POST", next: app, method: "POST", target: "/_reauth?rd=%2Fa", headers: visit, status: 405, want: http.Header{
 			"Allow": {"GET, HEAD"}, "Cache-Control": {"no-store"}, "Content-Type": {"text/plain; charset=utf-8"},
-		}, "The session is renewed with GET.\n"},
-		{"OPTIONS that is no preflight", app, "OPTIONS", "/_reauth", nil, 405, http.Header{
+		}, body: "The session is renewed with GET.\n"},
+		{name: "OPTIONS that is no preflight", next: app, method: "OPTIONS", target: "/_reauth", status: 405, want: http.Header{
 			"Allow": {"GET, HEAD"}, "Cache-Control": {"no-store"}, "Content-Type": {"text/plain; charset=utf-8"},
-		}, "The session is renewed with GET.\n"},
+		}, body: "The session is renewed with GET.\n"},
 	}
 	for _, tt := range tests {
 		tt := tt
@@ -1038,32 +1038,31 @@ func TestPage(t *testing.T) {
 		name    string
 		next    http.Handler
 		change  func(*Config)
-		method  string
+		method  string // GET if empty
 		target  string
 		headers []string
 		want    http.Header
 		body    string
 	}{
-		{"visit", never, nil, "GET", "/_reauth", []string{navigate, toDoc}, plain, served},
-		{"visit by a browser without fetch metadata", never, nil, "GET", "/_reauth", []string{acceptWeb}, plain, served},
-		{"visit from the app", never, nil, "GET", "/_reauth", []string{navigate, "Sec-Fetch-Site: same-origin"}, plain, served},
-		{"visit by the address bar", never, nil, "GET", "/_reauth", []string{navigate, "Sec-Fetch-Site: none"}, plain, served},
-		{"another parameter", never, nil, "GET", "/_reauth?from=%2Fa", []string{navigate}, plain, served},
-		{"HEAD", never, nil, "HEAD", "/_reauth", []string{navigate}, plain, ""},
-		{"with a list", never, withOrigins, "GET", "/_reauth", []string{navigate}, withList, served},
-		{"without the refresh script", never, func(c *Config) { c.ServiceWorker = false }, "GET", "/_reauth", []string{navigate}, plain, served},
-		{"visit from another site", never, nil, "GET", "/_reauth", []string{navigate, "Sec-Fetch-Site: cross-site"}, withLength(elsewhere, nil), elsewhere},
-		{"visit from another origin of the site", never, nil, "GET", "/_reauth", []string{navigate, "Sec-Fetch-Site: same-site"}, withLength(elsewhere, nil), elsewhere},
-		{"visit from another site, HEAD", never, nil, "HEAD", "/_reauth", []string{navigate, "Sec-Fetch-Site: cross-site"}, withLength(elsewhere, nil), ""},
-		{"visit with a probe's query", never, nil, "GET", "/_reauth?probe", []string{navigate}, plain, served},
-		{"visit with more than the login", never, nil, "GET", "/_reauth?login=", []string{navigate}, plain, served},
-		{"visit that asks for the login", app, nil, "GET", "/_reauth?login", []string{navigate}, plain, served},
-		{"back from the login", app, nil, "GET", "/_reauth?login", []string{navigate, "Sec-Fetch-Site: cross-site"}, withLength(elsewhere, nil), elsewhere},
-		{"back from the login with a list", app, withOrigins, "GET", "/_reauth?login", []string{navigate, "Sec-Fetch-Site: same-site"},
-			withLength(elsewhere, http.Header{"Vary": {"Origin"}}), elsewhere},
-		{"visit that asks for the login, HEAD", app, nil, "HEAD", "/_reauth?login", []string{navigate}, plain, ""},
-		{"visit that asks for the login, denied", answering(403), nil, "GET", "/_reauth?login", []string{navigate}, plain, served},
-		{"visit that asks for the login, the app's own", answering(302, "Location: /login"), nil, "GET", "/_reauth?login", []string{navigate}, plain, served},
+		{name: "visit", next: never, target: "/_reauth", headers: []string{navigate, toDoc}, want: plain, body: served},
+		{name: "visit by a browser without fetch metadata", next: never, target: "/_reauth", headers: []string{acceptWeb}, want: plain, body: served},
+		{name: "visit from the app", next: never, target: "/_reauth", headers: []string{navigate, "Sec-Fetch-Site: same-origin"}, want: plain, body: served},
+		{name: "visit by the address bar", next: never, target: "/_reauth", headers: []string{navigate, "Sec-Fetch-Site: none"}, want: plain, body: served},
+		{name: "another parameter", next: never, target: "/_reauth?from=%2Fa", headers: []string{navigate}, want: plain, body: served},
+		{name: "HEAD", next: never, method: "HEAD", target: "/_reauth", headers: []string{navigate}, want: plain},
+		{name: "with a list", next: never, change: withOrigins, target: "/_reauth", headers: []string{navigate}, want: withList, body: served},
+		{name: "without the refresh script", next: never, change: func(c *Config) { c.ServiceWorker = false }, target: "/_reauth", headers: []string{navigate}, want: plain, body: served},
+		{name: "visit from another site", next: never, target: "/_reauth", headers: []string{navigate, "Sec-Fetch-Site: cross-site"}, want: withLength(elsewhere, nil), body: elsewhere},
+		{name: "visit from another origin of the site", next: never, target: "/_reauth", headers: []string{navigate, "Sec-Fetch-Site: same-site"}, want: withLength(elsewhere, nil), body: elsewhere},
+		{name: "visit from another site, HEAD", next: never, method: "HEAD", target: "/_reauth", headers: []string{navigate, "Sec-Fetch-Site: cross-site"}, want: withLength(elsewhere, nil)},
+		{name: "visit with a probe's query", next: never, target: "/_reauth?probe", headers: []string{navigate}, want: plain, body: served},
+		{name: "visit with more than the login", next: never, target: "/_reauth?login=", headers: []string{navigate}, want: plain, body: served},
+		{name: "visit that asks for the login", next: app, target: "/_reauth?login", headers: []string{navigate}, want: plain, body: served},
+		{name: "back from the login", next: app, target: "/_reauth?login", headers: []string{navigate, "Sec-Fetch-Site: cross-site"}, want: withLength(elsewhere, nil), body: elsewhere},
+		{name: "back from the login with a list", next: app, change: withOrigins, target: "/_reauth?login", headers: []string{navigate, "Sec-Fetch-Site: same-site"}, want: withLength(elsewhere, http.Header{"Vary": {"Origin"}}), body: elsewhere},
+		{name: "visit that asks for the login, HEAD", next: app, method: "HEAD", target: "/_reauth?login", headers: []string{navigate}, want: plain},
+		{name: "visit that asks for the login, denied", next: answering(403), target: "/_reauth?login", headers: []string{navigate}, want: plain, body: served},
+		{name: "visit that asks for the login, the app's own", next: answering(302, "Location: /login"), target: "/_reauth?login", headers: []string{navigate}, want: plain, body: served},
 	}
 	for _, tt := range tests {
 		tt := tt

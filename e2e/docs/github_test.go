@@ -19,6 +19,51 @@ func decodeGitHub(t *testing.T, name string, value any) {
 	}
 }
 
+// TestIssueForm holds the form to what GitHub takes, and what it shows to what the
+// plugin and the README say.
+func TestIssueForm(t *testing.T) {
+	var form struct {
+		Name, Description string
+		Labels            []string
+		Body              []struct {
+			Type, ID    string
+			Attributes  struct{ Label, Description, Placeholder, Value, Render string }
+			Validations struct{ Required bool }
+		}
+	}
+	decodeGitHub(t, "ISSUE_TEMPLATE/bug.yml", &form)
+	ids := map[string]bool{}
+	for _, element := range form.Body {
+		switch element.Type {
+		case "markdown":
+			if element.Attributes.Value == "" {
+				t.Error("there is a markdown without text")
+			}
+		case "input", "textarea":
+			if ids[element.ID] || element.ID == "" || element.Attributes.Label == "" {
+				t.Errorf("%+v has no id of its own, or no label", element)
+			}
+			ids[element.ID] = true
+		default:
+			t.Errorf("there is no element %q", element.Type)
+		}
+		if line, _, _ := strings.Cut(element.Attributes.Placeholder, "…"); element.ID == "options" && !strings.Contains(source(t, "README.md"), strings.TrimSpace(line)) {
+			t.Errorf("the README shows no %s", line)
+		}
+	}
+
+	var chooser struct {
+		BlankIssuesEnabled bool                                `yaml:"blank_issues_enabled"`
+		ContactLinks       []struct{ Name, URL, About string } `yaml:"contact_links"`
+	}
+	decodeGitHub(t, "ISSUE_TEMPLATE/config.yml", &chooser)
+	for _, link := range chooser.ContactLinks {
+		if _, anchor, found := strings.Cut(link.URL, "#"); found && !readme(t).Anchors[anchor] {
+			t.Errorf("the README has no heading for %s", link.URL)
+		}
+	}
+}
+
 // TestDependabot finds what the bot would look for in vain.
 func TestDependabot(t *testing.T) {
 	type names []struct {

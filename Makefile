@@ -9,6 +9,10 @@ export GOFLAGS += -buildvcs=false
 # where Traefik's have to be the ones it was released with.
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
+# It asks shellcheck and pyflakes where they are installed, and would find more on
+# one machine than on another.
+ACTIONLINT := go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12 -shellcheck= -pyflakes=
+
 # It has a package for each platform, which the lock file of e2e would have to
 # name whether or not a registry has them.
 BIOME := npm exec --yes --package=@biomejs/biome@2.6.8 -- biome
@@ -54,6 +58,7 @@ lint: prerequisites ## Check the form of the code
 	cd e2e && go vet ./...
 	$(STATICCHECK) ./...
 	cd e2e && $(STATICCHECK) ./...
+	$(ACTIONLINT) .github/workflows/*
 	$(BIOME) check --error-on-warnings
 	@# What it reads is outside of its module, where Go's test cache does not look.
 	cd e2e && go test -count=1 ./generate

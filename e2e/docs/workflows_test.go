@@ -15,7 +15,8 @@ import (
 )
 
 // workflow is what GitHub reads of a file under .github/workflows, as far as the
-// project uses it. A name that is not here is refused.
+// project uses it. A name that is not here is refused: it could be rights for one
+// job, or a step whose failure does not count.
 type workflow struct {
 	Name        string            `yaml:"name"`
 	On          map[string]any    `yaml:"on"`
@@ -41,7 +42,8 @@ type workflow struct {
 var pinnedAction = regexp.MustCompile(`uses: actions/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+\n`)
 
 // TestWorkflows holds what runs elsewhere to the commands that everybody has,
-// and to rights that cannot do harm.
+// and to rights that cannot do harm. Their form is for actionlint to judge, in make
+// lint, which has nothing against the rest of this.
 func TestWorkflows(t *testing.T) {
 	names, err := filepath.Glob(filepath.Join(stand.Project(), ".github", "workflows", "*"))
 	if err != nil || len(names) == 0 {
@@ -70,14 +72,15 @@ func TestWorkflows(t *testing.T) {
 			t.Errorf("%s has the permissions %v", name, w.Permissions)
 		}
 		if strings.Contains(string(text), "${{") {
+			// actionlint refuses some of them, and not github.ref_name.
 			t.Errorf("%s has an expression, into which a name of a branch could write", name)
 		}
 		if uses := strings.Count(string(text), "uses:"); uses != len(pinnedAction.FindAllString(string(text), -1)) {
 			t.Errorf("%s does not pin each of its %d actions", name, uses)
 		}
 		for job, j := range w.Jobs {
-			if j.RunsOn == "" || j.Timeout == 0 || len(j.Steps) == 0 {
-				t.Errorf("%s: %s lacks something: %+v", name, job, j)
+			if j.Timeout == 0 {
+				t.Errorf("%s: %s may run for the six hours that GitHub allows", name, job)
 			}
 			for _, step := range j.Steps {
 				if strings.HasPrefix(step.Uses, "actions/checkout@") && step.With["persist-credentials"] != "false" {

@@ -44,7 +44,9 @@ type cluster struct {
 	mapper      *restmapper.DeferredDiscoveryRESTMapper
 }
 
-// startCluster starts a cluster that ends with the test.
+// startCluster starts a cluster that ends with the test. controller-runtime's
+// envtest would take half the lines, but its programs outlive a test that is killed,
+// it keeps their logs to itself, and one that ends early is none of its errors.
 func startCluster(t *testing.T, identity identity) *cluster {
 	t.Helper()
 	dir := t.TempDir()

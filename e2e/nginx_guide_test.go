@@ -38,9 +38,9 @@ func expectCommands(t *testing.T, s *stand.Stand, guide string) {
 		t.Errorf("there are %d commands", len(commands))
 	}
 	for _, c := range commands {
-		res := nginxClient(t, s, throughNginx(s)[0]).send("GET", c[2], "", c[1])
-		if strconv.Itoa(res.StatusCode) != c[3] || !res.IsChallenge() && !isLogin(res) {
-			t.Errorf("%s: got %s", c[0], describe(res))
+		res := throughNginx(t, s, visitor.HTTP1).Send("GET", c[2], "", c[1])
+		if strconv.Itoa(res.StatusCode) != c[3] || !res.IsChallenge() && !res.IsLogin() {
+			t.Errorf("%s: got %s", c[0], res)
 		}
 	}
 }
@@ -48,63 +48,63 @@ func expectCommands(t *testing.T, s *stand.Stand, guide string) {
 // expectHarm adds to the example what the guide says to take out, and looks for
 // the harm.
 func expectHarm(t *testing.T, s *stand.Stand, guide string) {
-	get := func(c *client, path string) response { return c.send("GET", path, "", fetch...) }
+	get := func(c *visitor.Visitor, path string) response { return c.Send("GET", path, "", fetch...) }
 	tests := []struct {
 		line    string
 		instead string              // of which line it stands, if not beside all of them
 		more    []stand.Replacement // what the line needs
-		harm    func(t *testing.T, c *client) bool
+		harm    func(t *testing.T, c *visitor.Visitor) bool
 	}{
-		{line: "add_header Access-Control-Allow-Origin *;", harm: func(t *testing.T, c *client) bool {
+		{line: "add_header Access-Control-Allow-Origin *;", harm: func(t *testing.T, c *visitor.Visitor) bool {
 			passed := get(c, "/api/data").Header["Access-Control-Allow-Origin"]
-			c.expire(s)
+			c.Expire(s.Authentik)
 			refused := get(c, "/api/data")
 			return len(passed) == 2 && refused.IsChallenge() && refused.Header["Access-Control-Allow-Origin"] == nil
 		}},
 		{line: "add_header Access-Control-Allow-Credentials true always;",
 			more: []stand.Replacement{{Old: stand.NginxPlace, New: stand.NginxPlace + "add_header Access-Control-Allow-Origin * always;", Times: 1}},
-			harm: func(t *testing.T, c *client) bool {
-				c.expire(s)
+			harm: func(t *testing.T, c *visitor.Visitor) bool {
+				c.Expire(s.Authentik)
 				header := get(c, "/api/data").Header
 				return header.Get("Access-Control-Allow-Credentials") == "true" && header.Get("Access-Control-Allow-Origin") == "*"
 			}},
-		{line: "if ($request_method = OPTIONS) { return 204; }", harm: func(t *testing.T, c *client) bool {
-			asked := s.Authentik.Asked(c.root().Host)
-			res := c.send("OPTIONS", "/api/data", "", "Origin: "+unlistedOrigin, "Access-Control-Request-Method: PUT")
-			return res.StatusCode == http.StatusNoContent && s.Authentik.Asked(c.root().Host) == asked
+		{line: "if ($request_method = OPTIONS) { return 204; }", harm: func(t *testing.T, c *visitor.Visitor) bool {
+			asked := s.Authentik.Asked(c.Root().Host)
+			res := c.Send("OPTIONS", "/api/data", "", "Origin: "+unlistedOrigin, "Access-Control-Request-Method: PUT")
+			return res.StatusCode == http.StatusNoContent && s.Authentik.Asked(c.Root().Host) == asked
 		}},
-		{line: "add_header Cross-Origin-Embedder-Policy require-corp;", harm: func(t *testing.T, c *client) bool {
-			return c.send("GET", "/sw.js", "", forWorker...).Header.Get("Cross-Origin-Embedder-Policy") == "require-corp"
+		{line: "add_header Cross-Origin-Embedder-Policy require-corp;", harm: func(t *testing.T, c *visitor.Visitor) bool {
+			return c.Send("GET", "/sw.js", "", forWorker...).Header.Get("Cross-Origin-Embedder-Policy") == "require-corp"
 		}},
-		{line: "proxy_intercept_errors on; error_page 401 https://auth.example.com/;", harm: func(t *testing.T, c *client) bool {
-			c.expire(s)
+		{line: "proxy_intercept_errors on; error_page 401 https://auth.example.com/;", harm: func(t *testing.T, c *visitor.Visitor) bool {
+			c.Expire(s.Authentik)
 			res := get(c, "/api/data")
 			return res.StatusCode == http.StatusFound && res.Header.Get("Location") == "https://auth.example.com/"
 		}},
 		// Without a header that says what is asked for, which the recipe sets
 		// elsewhere, Authentik has no answer for nginx, which then refuses everything.
-		{line: "auth_request /outpost.goauthentik.io/auth/nginx;", harm: func(t *testing.T, c *client) bool {
-			asked := s.Authentik.Asked(c.root().Host)
-			return get(c, "/api/data").StatusCode >= 400 && s.Authentik.Asked(c.root().Host) == asked
+		{line: "auth_request /outpost.goauthentik.io/auth/nginx;", harm: func(t *testing.T, c *visitor.Visitor) bool {
+			asked := s.Authentik.Asked(c.Root().Host)
+			return get(c, "/api/data").StatusCode >= 400 && s.Authentik.Asked(c.Root().Host) == asked
 		}},
-		{line: "expires 30d;", harm: func(t *testing.T, c *client) bool {
-			return c.send("GET", "/sw.js", "", forWorker...).Header.Get("Cache-Control") == "max-age=2592000"
+		{line: "expires 30d;", harm: func(t *testing.T, c *visitor.Visitor) bool {
+			return c.Send("GET", "/sw.js", "", forWorker...).Header.Get("Cache-Control") == "max-age=2592000"
 		}},
 		{line: "proxy_cache budget; proxy_cache_valid 200 1h;",
 			more: []stand.Replacement{
 				{Old: "map $http_upgrade", New: "proxy_cache_path cache keys_zone=budget:1m;\nmap $http_upgrade", Times: 1},
 				{Old: "proxy_buffering off;", New: "", Times: 1},
 			},
-			harm: func(t *testing.T, c *client) bool {
+			harm: func(t *testing.T, c *visitor.Visitor) bool {
 				mine := get(c, "/api/data")
-				theirs := get(nginxClient(t, s, c.protocol), "/api/data")
+				theirs := get(throughNginx(t, s, visitor.HTTP1), "/api/data")
 				return mine.StatusCode == http.StatusOK && theirs.StatusCode == http.StatusOK && theirs.Text == mine.Text
 			}},
-		{line: "proxy_set_header X-Forwarded-Host $host;", instead: "proxy_set_header X-Forwarded-Host $http_host;", harm: func(t *testing.T, c *client) bool {
-			c.expire(s)
-			return comesBackTo(t, c.send("GET", "/", "", navigation...)) != c.url(callback)
+		{line: "proxy_set_header X-Forwarded-Host $host;", instead: "proxy_set_header X-Forwarded-Host $http_host;", harm: func(t *testing.T, c *visitor.Visitor) bool {
+			c.Expire(s.Authentik)
+			return comesBackTo(t, c.Send("GET", "/", "", navigation...)) != c.URL(callback)
 		}},
-		{line: "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;", instead: "proxy_set_header X-Forwarded-For $remote_addr;", harm: func(t *testing.T, c *client) bool {
+		{line: "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;", instead: "proxy_set_header X-Forwarded-For $remote_addr;", harm: func(t *testing.T, c *visitor.Visitor) bool {
 			return strings.HasPrefix(arrived(t, c, forged...).Get("X-Forwarded-For"), "192.0.2.1, ")
 		}},
 	}
@@ -122,13 +122,13 @@ func expectHarm(t *testing.T, s *stand.Stand, guide string) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.line, func(t *testing.T) {
-			c := nginxClient(t, s, throughNginx(s)[0])
-			c.enter(good)
+			c := throughNginx(t, s, visitor.HTTP1)
+			c.Enter()
 			if tt.harm(t, c) {
 				t.Error("there is harm without it")
 			}
-			c = nginxClient(t, s, throughNginx(s)[0])
-			c.enter(good)
+			c = throughNginx(t, s, visitor.HTTP1)
+			c.Enter()
 			change := stand.Replacement{Old: stand.NginxPlace, New: stand.NginxPlace + tt.line, Times: 1}
 			if tt.instead != "" {
 				change = stand.Replacement{Old: tt.instead, New: tt.line, Times: 1}
@@ -150,14 +150,14 @@ func expectNoHarm(t *testing.T, s *stand.Stand, guide string) {
 	if !strings.Contains(guide, "`gzip_types` may stay") {
 		t.Error("the guide does not say so")
 	}
-	c := nginxClient(t, s, throughNginx(s)[0])
-	c.enter(good)
+	c := throughNginx(t, s, visitor.HTTP1)
+	c.Enter()
 	if err := s.ChangeNginx(t.Context(), stand.Replacement{Old: stand.NginxPlace, New: stand.NginxPlace + "gzip_types text/javascript;", Times: 1}); err != nil {
 		t.Fatal(err)
 	}
-	res := c.send("GET", "/sw.js", "", append([]string{"Accept-Encoding: gzip"}, forWorker...)...)
-	if got := unzip(t, res); got != scriptOf(false)+workerScript {
-		t.Errorf("got %s", describe(res))
+	res := c.Send("GET", "/sw.js", "", append([]string{"Accept-Encoding: gzip"}, forWorker...)...)
+	if got := res.Unzip(t); got != visitor.Script(false)+workerScript {
+		t.Errorf("got %s", res)
 	}
 }
 

@@ -49,29 +49,19 @@ func startNginx(t *testing.T) *stand.Stand {
 	return s
 }
 
-// throughNginx are the ways to reach a stand behind nginx.
-func throughNginx(s *stand.Stand) []protocol {
-	return []protocol{
-		{"HTTP/1.1", s.SecureURL, 1, overTLS1.http},
-		{"HTTP/2", s.SecureURL, 2, overTLS2.http},
-	}
-}
-
-// nginxClient returns a client of a stand behind nginx.
-func nginxClient(t *testing.T, s *stand.Stand, p protocol) *client {
+// throughNginx returns a visitor of the app behind nginx.
+func throughNginx(t *testing.T, s *stand.Stand, version visitor.Version) *visitor.Visitor {
 	t.Helper()
-	c := newClient(t, p, appHost)
-	c.transport.TLSClientConfig = s.TLS()
-	return c
+	return visitor.At(t, s.SecureURL(appHost), version, s.TLS())
 }
 
 // TestNginx runs the example as it stands, but for addresses, names and the
 // certificate, on a port that is not the default.
 func TestNginx(t *testing.T) {
 	s := startNginx(t)
-	for _, p := range throughNginx(s) {
-		t.Run(p.name, func(t *testing.T) {
-			for name, test := range map[string]func(*testing.T, *stand.Stand, *client){
+	for name, version := range map[string]visitor.Version{"HTTP/1.1": visitor.HTTP1, "HTTP/2": visitor.HTTP2} {
+		t.Run(name, func(t *testing.T) {
+			for name, test := range map[string]func(*testing.T, *stand.Stand, *visitor.Visitor){
 				"the login leads to the public URL":     expectLogin,
 				"the login at the default port":         expectLoginAtDefaultPort,
 				"an expired session is renewed":         expectRenewal,
@@ -82,35 +72,35 @@ func TestNginx(t *testing.T) {
 				"a large upload":                        expectUpload,
 				"a large upload with a session expired": expectRefusedUpload,
 			} {
-				t.Run(name, func(t *testing.T) { test(t, s, nginxClient(t, s, p)) })
+				t.Run(name, func(t *testing.T) { test(t, s, throughNginx(t, s, version)) })
 			}
 			for _, path := range []string{"/events", "/chunks"} {
 				t.Run("stream "+path, func(t *testing.T) {
-					c := nginxClient(t, s, p)
-					c.enter(good)
+					c := throughNginx(t, s, version)
+					c.Enter()
 					// Over HTTP/2 and TLS nginx sends a head with the first bytes.
-					expectStreamed(t, c, path, p.major == 1)
+					expectStreamed(t, c, path, version == visitor.HTTP1)
 				})
 			}
 		})
 	}
 	t.Run("WebSocket", func(t *testing.T) {
-		c := nginxClient(t, s, throughNginx(s)[0])
-		c.enter(good)
+		c := throughNginx(t, s, visitor.HTTP1)
+		c.Enter()
 		expectEcho(t, c)
 	})
 	t.Run("no other upgrade", func(t *testing.T) {
-		c := nginxClient(t, s, throughNginx(s)[0])
+		c := throughNginx(t, s, visitor.HTTP1)
 		// The plugin leaves upgrades alone, and calls are its own.
 		h2c := append([]string{"Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA"}, fetch...)
-		if res := c.send("GET", "/api/data", "", h2c...); !res.IsChallenge() {
-			t.Errorf("got %s", describe(res))
+		if res := c.Send("GET", "/api/data", "", h2c...); !res.IsChallenge() {
+			t.Errorf("got %s", res)
 		}
 	})
 	t.Run("plain http", func(t *testing.T) {
-		res := newClient(t, http1(s.URL), appHost).send("GET", "/budget?month=2026-11", "", navigation...)
+		res := visitor.At(t, s.URL(appHost), visitor.HTTP1, s.TLS()).Send("GET", "/budget?month=2026-11", "", navigation...)
 		if want := s.SecureURL(appHost) + "/budget?month=2026-11"; res.StatusCode != http.StatusMovedPermanently || res.Header.Get("Location") != want {
-			t.Errorf("want a redirect to %s, got %s", want, describe(res))
+			t.Errorf("want a redirect to %s, got %s", want, res)
 		}
 	})
 	t.Run("Traefik believes nginx alone", func(t *testing.T) { expectOnlyNginxTrusted(t, s) })
@@ -124,81 +114,81 @@ func comesBackTo(t *testing.T, res response) string {
 	t.Helper()
 	location, err := res.Location()
 	if err != nil {
-		t.Fatalf("%v: %s", err, describe(res))
+		t.Fatalf("%v: %s", err, res)
 	}
 	return location.Query().Get("redirect_uri")
 }
 
-func expectLogin(t *testing.T, s *stand.Stand, c *client) {
-	res := c.send("GET", "/budget?month=2026-11", "", navigation...)
-	if !isLogin(res) || !res.Cookies()[0].Secure {
-		t.Fatalf("got %s", describe(res))
+func expectLogin(t *testing.T, s *stand.Stand, c *visitor.Visitor) {
+	res := c.Send("GET", "/budget?month=2026-11", "", navigation...)
+	if !res.IsLogin() || !res.Cookies()[0].Secure {
+		t.Fatalf("got %s", res)
 	}
-	if got := comesBackTo(t, res); got != c.url(callback) || !strings.HasPrefix(res.Header.Get("Location"), s.SecureURL("auth")+"/") {
-		t.Errorf("the login comes back to %s: %s", got, describe(res))
+	if got := comesBackTo(t, res); got != c.URL(callback) || !strings.HasPrefix(res.Header.Get("Location"), s.SecureURL("auth")+"/") {
+		t.Errorf("the login comes back to %s: %s", got, res)
 	}
-	landed := c.logIn("/budget?month=2026-11")
-	if landed.StatusCode != http.StatusOK || landed.Request.URL.String() != c.url("/budget?month=2026-11") || landed.Text != "page /budget" {
-		t.Errorf("the login ended at %s with %s", landed.Request.URL, describe(landed))
+	landed := c.LogIn("/budget?month=2026-11")
+	if landed.StatusCode != http.StatusOK || landed.Request.URL.String() != c.URL("/budget?month=2026-11") || landed.Text != "page /budget" {
+		t.Errorf("the login ended at %s with %s", landed.Request.URL, landed)
 	}
 }
 
-func expectLoginAtDefaultPort(t *testing.T, _ *stand.Stand, c *client) {
-	req := visitor.Request(t, "GET", c.url("/"), "", navigation...)
+func expectLoginAtDefaultPort(t *testing.T, _ *stand.Stand, c *visitor.Visitor) {
+	req := visitor.Request(t, "GET", c.URL("/"), "", navigation...)
 	req.Host = req.URL.Hostname()
 	res := c.Do(req, false)
-	if got := comesBackTo(t, res); got != "https://"+req.Host+callback || !isLogin(res) {
-		t.Errorf("the login comes back to %s: %s", got, describe(res))
+	if got := comesBackTo(t, res); got != "https://"+req.Host+callback || !res.IsLogin() {
+		t.Errorf("the login comes back to %s: %s", got, res)
 	}
 }
 
-func expectRenewal(t *testing.T, s *stand.Stand, c *client) {
-	c.enter(good)
-	c.expire(s)
+func expectRenewal(t *testing.T, s *stand.Stand, c *visitor.Visitor) {
+	c.Enter()
+	c.Expire(s.Authentik)
 	for _, method := range []string{"GET", "HEAD", "POST"} {
-		if res := c.send(method, "/api/data", "", fetch...); !res.IsChallenge() || res.ContentLength != int64(len(visitor.Challenge)) {
-			t.Errorf("%s: got %s", method, describe(res))
+		if res := c.Send(method, "/api/data", "", fetch...); !res.IsChallenge() || res.ContentLength != int64(len(visitor.Challenge)) {
+			t.Errorf("%s: got %s", method, res)
 		}
 	}
-	if res := c.send("GET", "/sw.js", "", forWorker...); !isRecovery(res) {
-		t.Errorf("the worker's script: got %s", describe(res))
+	if res := c.Send("GET", "/sw.js", "", forWorker...); !res.IsRecovery() {
+		t.Errorf("the worker's script: got %s", res)
 	}
-	if res := c.send("GET", "/_reauth", "", navigation...); res.StatusCode != http.StatusOK ||
+	if res := c.Send("GET", "/_reauth", "", navigation...); res.StatusCode != http.StatusOK ||
 		!strings.HasPrefix(res.Header.Get("Content-Security-Policy"), "default-src 'none'; script-src 'sha256-") {
-		t.Errorf("the page: got %s", describe(res))
+		t.Errorf("the page: got %s", res)
 	}
-	if res := c.visit("/_reauth", "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: empty"); res.StatusCode != http.StatusNoContent || res.Request.URL.String() != c.url("/_reauth") {
-		t.Fatalf("the renewal ended at %s with %s", res.Request.URL, describe(res))
+	if res := c.Visit("/_reauth", "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: empty"); res.StatusCode != http.StatusNoContent || res.Request.URL.String() != c.URL("/_reauth") {
+		t.Fatalf("the renewal ended at %s with %s", res.Request.URL, res)
 	}
-	if res := c.send("POST", "/sync/sync", "edits", fetch...); res.StatusCode != http.StatusOK || res.Text != "synced edits" {
-		t.Errorf("after the renewal: got %s", describe(res))
+	if res := c.Send("POST", "/sync/sync", "edits", fetch...); res.StatusCode != http.StatusOK || res.Text != "synced edits" {
+		t.Errorf("after the renewal: got %s", res)
 	}
 	back := "/a%2Fb/c?month=2026-11&x=%2F#table"
-	if res := c.send("GET", refreshURL(back), "", navigation...); res.StatusCode != http.StatusSeeOther || res.Header.Get("Location") != back {
-		t.Errorf("the way back: got %s", describe(res))
+	if res := c.Send("GET", visitor.RefreshPath(back), "", navigation...); res.StatusCode != http.StatusSeeOther || res.Header.Get("Location") != back {
+		t.Errorf("the way back: got %s", res)
 	}
-	c.expire(s)
-	if res := c.visit(refreshURL("/budget"), navigation...); res.StatusCode != http.StatusOK || res.Request.URL.String() != c.url("/budget") {
-		t.Errorf("the way back by a renewal ended at %s with %s", res.Request.URL, describe(res))
+	c.Expire(s.Authentik)
+	if res := c.Visit(visitor.RefreshPath("/budget"), navigation...); res.StatusCode != http.StatusOK || res.Request.URL.String() != c.URL("/budget") {
+		t.Errorf("the way back by a renewal ended at %s with %s", res.Request.URL, res)
 	}
 }
 
 // The longest rd that is followed has to come through the whole login.
-func expectLongWayBack(t *testing.T, s *stand.Stand, c *client) {
+func expectLongWayBack(t *testing.T, s *stand.Stand, c *visitor.Visitor) {
 	back := "/" + strings.Repeat("a", 8191)
-	if res := c.logIn(refreshURL(back)); res.StatusCode != http.StatusOK || res.Request.URL.String() != c.url(back) {
-		t.Errorf("ended at %.100s with %s", res.Request.URL, describe(res))
+	if res := c.LogIn(visitor.RefreshPath(back)); res.StatusCode != http.StatusOK || res.Request.URL.String() != c.URL(back) {
+		t.Errorf("ended at %.100s with %s", res.Request.URL, res)
 	}
 }
 
-func expectWorkerScript(t *testing.T, s *stand.Stand, c *client) {
-	c.enter(good)
+func expectWorkerScript(t *testing.T, s *stand.Stand, c *visitor.Visitor) {
+	c.Enter()
 	for _, path := range []string{"/sw.js", "/chunked/sw.js", "/negotiated/sw.js"} {
-		if res := c.send("GET", path, "", append([]string{"Accept-Encoding: gzip, br"}, forWorker...)...); !isPrefixed(res, workerScript) {
-			t.Errorf("%s: got %s", path, describe(res))
+		if res := c.Send("GET", path, "", append([]string{"Accept-Encoding: gzip, br"}, forWorker...)...); !res.IsPrefixed(workerScript) {
+			t.Errorf("%s: got %s", path, res)
 		}
-		if res := c.send("GET", path, "", fetch...); res.Text != workerScript || res.Header.Get("Cross-Origin-Embedder-Policy") != "require-corp" {
-			t.Errorf("%s, for a page: got %s", path, describe(res))
+		if res := c.Send("GET", path, "", fetch...); res.Text != workerScript || res.Header.Get("Cross-Origin-Embedder-Policy") != "require-corp" {
+			t.Errorf("%s, for a page: got %s", path, res)
 		}
 	}
 }
@@ -207,19 +197,19 @@ func expectWorkerScript(t *testing.T, s *stand.Stand, c *client) {
 const target = "/headers/a%2Fb%20c?x=%2F&y=+"
 
 // arrived returns what the app is told about a request.
-func arrived(t *testing.T, c *client, headers ...string) http.Header {
+func arrived(t *testing.T, c *visitor.Visitor, headers ...string) http.Header {
 	t.Helper()
-	res := c.send("GET", target, "", append(headers, fetch...)...)
+	res := c.Send("GET", target, "", append(headers, fetch...)...)
 	var header http.Header
 	if err := json.Unmarshal([]byte(res.Text), &header); err != nil {
-		t.Fatalf("%v: %s", err, describe(res))
+		t.Fatalf("%v: %s", err, res)
 	}
 	return header
 }
 
-func expectHeaders(t *testing.T, _ *stand.Stand, c *client) {
-	c.enter(good)
-	public := c.root()
+func expectHeaders(t *testing.T, _ *stand.Stand, c *visitor.Visitor) {
+	c.Enter()
+	public := c.Root()
 	header := arrived(t, c)
 	for name, want := range map[string]string{
 		"Target":               target,
@@ -253,41 +243,41 @@ var forged = []string{
 	"X-Real-Ip: 192.0.2.1",
 }
 
-func expectNoForgedHeaders(t *testing.T, s *stand.Stand, c *client) {
-	c.enter(good)
+func expectNoForgedHeaders(t *testing.T, s *stand.Stand, c *visitor.Visitor) {
+	c.Enter()
 	if got, want := arrived(t, c, forged...), arrived(t, c); !reflect.DeepEqual(got, want) {
 		t.Errorf("%v\nbecame\n%v", want, got)
 	}
 	// The auth server judges by the forwarded URL, which may be one without a login.
-	c.expire(s)
-	if res := c.send("GET", "/api/data", "", append(forged, fetch...)...); !res.IsChallenge() {
-		t.Errorf("expired: got %s", describe(res))
+	c.Expire(s.Authentik)
+	if res := c.Send("GET", "/api/data", "", append(forged, fetch...)...); !res.IsChallenge() {
+		t.Errorf("expired: got %s", res)
 	}
 }
 
 const uploadSize = 40 << 20
 
-func upload(t *testing.T, c *client) response {
+func upload(t *testing.T, c *visitor.Visitor) response {
 	t.Helper()
-	req := visitor.Request(t, "POST", c.url("/up"), "", fetch...)
+	req := visitor.Request(t, "POST", c.URL("/up"), "", fetch...)
 	req.Body, req.ContentLength = io.NopCloser(io.LimitReader(zeros{}, uploadSize)), uploadSize
 	return c.Do(req, false)
 }
 
-func expectUpload(t *testing.T, _ *stand.Stand, c *client) {
-	c.enter(good)
+func expectUpload(t *testing.T, _ *stand.Stand, c *visitor.Visitor) {
+	c.Enter()
 	if res := upload(t, c); res.StatusCode != http.StatusOK || res.Text != "41943040" {
-		t.Errorf("got %s", describe(res))
+		t.Errorf("got %s", res)
 	}
 }
 
-func expectRefusedUpload(t *testing.T, s *stand.Stand, c *client) {
-	c.enter(good)
-	c.expire(s)
+func expectRefusedUpload(t *testing.T, s *stand.Stand, c *visitor.Visitor) {
+	c.Enter()
+	c.Expire(s.Authentik)
 	// Nginx may still be sending when Traefik has answered and closes.
 	for range 4 {
 		if res := upload(t, c); !res.IsChallenge() {
-			t.Fatalf("got %s", describe(res))
+			t.Fatalf("got %s", res)
 		}
 	}
 }
@@ -300,8 +290,8 @@ func expectOnlyNginxTrusted(t *testing.T, s *stand.Stand) {
 		t.Fatal(err)
 	}
 	ask := func(from string) response {
-		c := newClient(t, http1(s.URL), appHost)
-		c.transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		c := visitor.At(t, s.URL(appHost), visitor.HTTP1, s.TLS())
+		c.Transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 			d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
 			return d.DialContext(ctx, network, address)
 		}
@@ -309,11 +299,11 @@ func expectOnlyNginxTrusted(t *testing.T, s *stand.Stand) {
 		req.Host = public.Host
 		return c.Do(req, false)
 	}
-	if res := ask("127.0.0.1"); !isLogin(res) {
-		t.Errorf("from nginx's address: got %s", describe(res))
+	if res := ask("127.0.0.1"); !res.IsLogin() {
+		t.Errorf("from nginx's address: got %s", res)
 	}
 	// Authentik has no application at the plain URL.
 	if res := ask("127.0.0.2"); res.StatusCode != http.StatusNotFound {
-		t.Errorf("from another address: got %s", describe(res))
+		t.Errorf("from another address: got %s", res)
 	}
 }

@@ -26,11 +26,11 @@ import (
 var streamHosts = []string{bareHost, plainHost, appHost, corsHost}
 
 // streamClient returns a client that one of streamHosts lets in.
-func streamClient(t *testing.T, p protocol, host string) *client {
+func streamClient(t *testing.T, p protocol, host string) *visitor.Visitor {
 	t.Helper()
 	c := newClient(t, p, host)
 	if host != bareHost {
-		c.enter(good)
+		c.Enter()
 	}
 	return c
 }
@@ -49,12 +49,12 @@ func TestStreamsReachTheClientAsSent(t *testing.T) {
 
 // expectStreamed reads a stream of the probe's event by event. Unless its head
 // comes alone, a first event goes out before that is read.
-func expectStreamed(t *testing.T, c *client, path string, headAlone bool) {
+func expectStreamed(t *testing.T, c *visitor.Visitor, path string, headAlone bool) {
 	t.Helper()
 	stream := app.stream(t.Name())
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	req := visitor.Request(t, "GET", c.url(path), "", fetch...).WithContext(ctx)
+	req := visitor.Request(t, "GET", c.URL(path), "", fetch...).WithContext(ctx)
 	req.URL.RawQuery = "id=" + t.Name()
 	if !headAlone {
 		go func() {
@@ -101,11 +101,11 @@ func TestWebSocketEcho(t *testing.T) {
 }
 
 // expectEcho sends messages to the probe's WebSocket and reads them back.
-func expectEcho(t *testing.T, c *client) {
+func expectEcho(t *testing.T, c *visitor.Visitor) {
 	t.Helper()
-	dialer := websocket.Dialer{NetDialContext: stand.Dial, TLSClientConfig: c.transport.TLSClientConfig.Clone(), Jar: c.Jar, HandshakeTimeout: 20 * time.Second}
-	header := http.Header{"Sec-Fetch-Mode": {"websocket"}, "Origin": {c.url("")}}
-	conn, _, err := dialer.DialContext(t.Context(), strings.Replace(c.url("/ws"), "http", "ws", 1), header)
+	dialer := websocket.Dialer{NetDialContext: stand.Dial, TLSClientConfig: c.Transport.TLSClientConfig.Clone(), Jar: c.Jar, HandshakeTimeout: 20 * time.Second}
+	header := http.Header{"Sec-Fetch-Mode": {"websocket"}, "Origin": {c.URL("")}}
+	conn, _, err := dialer.DialContext(t.Context(), strings.Replace(c.URL("/ws"), "http", "ws", 1), header)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +129,7 @@ func TestEarlyHintsAndTrailersPass(t *testing.T) {
 		for _, host := range streamHosts {
 			c := streamClient(t, p, host)
 			var hints []string
-			req := visitor.Request(t, "GET", c.url("/hints"), "", append([]string{"Origin: " + listedOrigin}, fetch...)...)
+			req := visitor.Request(t, "GET", c.URL("/hints"), "", append([]string{"Origin: " + listedOrigin}, fetch...)...)
 			req = req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
 				Got1xxResponse: func(code int, header textproto.MIMEHeader) error {
 					hints = append(hints, fmt.Sprint(code, " ", header.Get("Link"), header.Get("Access-Control-Allow-Origin"), header.Get("Vary")))
@@ -137,10 +137,10 @@ func TestEarlyHintsAndTrailersPass(t *testing.T) {
 				},
 			}))
 			if res := c.Do(req, false); res.Text != "hinted" || strings.Join(hints, "|") != "103 </a.css>; rel=preload; as=style" {
-				t.Errorf("%s: hints %q, then %s", host, hints, describe(res))
+				t.Errorf("%s: hints %q, then %s", host, hints, res)
 			}
-			if res := c.send("GET", "/trailers", "", fetch...); res.Trailer.Get("X-Announced") != "1" || res.Trailer.Get("X-Unannounced") != "2" {
-				t.Errorf("%s: trailers %v after %s", host, res.Trailer, describe(res))
+			if res := c.Send("GET", "/trailers", "", fetch...); res.Trailer.Get("X-Announced") != "1" || res.Trailer.Get("X-Unannounced") != "2" {
+				t.Errorf("%s: trailers %v after %s", host, res.Trailer, res)
 			}
 		}
 	})
@@ -152,7 +152,7 @@ func TestLargeBodiesAreNotBuffered(t *testing.T) {
 	const size, limit = 200 << 20, 50 << 20
 	for _, host := range []string{appHost, corsHost} {
 		c := newClient(t, overHTTP1, host)
-		c.enter(good)
+		c.Enter()
 		// A first transfer grows the pools of buffers, once.
 		transfer(t, c, 1<<20)
 		before := resetPeakMemory(t)
@@ -165,9 +165,9 @@ func TestLargeBodiesAreNotBuffered(t *testing.T) {
 	}
 }
 
-func transfer(t *testing.T, c *client, size int64) {
+func transfer(t *testing.T, c *visitor.Visitor, size int64) {
 	t.Helper()
-	res, err := c.Open(visitor.Request(t, "GET", c.url("/down?size="+strconv.FormatInt(size, 10)), "", fetch...), false)
+	res, err := c.Open(visitor.Request(t, "GET", c.URL("/down?size="+strconv.FormatInt(size, 10)), "", fetch...), false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,10 +175,10 @@ func transfer(t *testing.T, c *client, size int64) {
 	if n, err := io.Copy(io.Discard, res.Body); n != size || err != nil {
 		t.Fatalf("read %d of %d bytes: %v", n, size, err)
 	}
-	req := visitor.Request(t, "POST", c.url("/up"), "", append([]string{"Content-Type: application/octet-stream"}, fetch...)...)
+	req := visitor.Request(t, "POST", c.URL("/up"), "", append([]string{"Content-Type: application/octet-stream"}, fetch...)...)
 	req.Body, req.ContentLength = io.NopCloser(io.LimitReader(zeros{}, size)), size
 	if res := c.Do(req, false); res.Text != strconv.FormatInt(size, 10) {
-		t.Fatalf("of %d bytes sent: %s", size, describe(res))
+		t.Fatalf("of %d bytes sent: %s", size, res)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/traefik-reauth/reauth/e2e/docs"
 	"github.com/traefik-reauth/reauth/e2e/stand"
+	"github.com/traefik-reauth/reauth/e2e/visitor"
 )
 
 // linkPlugin changes to a folder with the working tree as a local plugin.
@@ -174,13 +175,13 @@ func TestMisplacedPluginSaysSoOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := newClient(t, http1(s.URL), appHost)
-	c.send("GET", "/", "", navigation...)
+	c := visitor.At(t, s.URL(appHost), visitor.HTTP1, s.TLS())
+	c.Send("GET", "/", "", navigation...)
 	if log := s.Log(); strings.Contains(log, "list it before forwardAuth") {
 		t.Errorf("warned of a request that forwardAuth did not pass on: %s", aboveDebug(log))
 	}
-	c.enter(good)
-	c.send("GET", "/api/data", "", fetch...)
+	c.Enter()
+	c.Send("GET", "/api/data", "", fetch...)
 	var warnings []string
 	for _, line := range strings.Split(s.Log(), "\n") {
 		if strings.Contains(line, "list it before forwardAuth in the router's middlewares") {
@@ -203,18 +204,17 @@ func TestReloadUnderLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := http1(s.URL)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var served atomic.Int64
 	var failure atomic.Value
 	var working sync.WaitGroup
 	for range clients {
-		c := newClient(t, p, appHost)
-		c.enter(good)
+		c := visitor.At(t, s.URL(appHost), visitor.HTTP1, s.TLS())
+		c.Enter()
 		working.Go(func() {
 			for ctx.Err() == nil && failure.Load() == nil {
-				req, err := http.NewRequest(http.MethodGet, c.url("/api/data"), nil)
+				req, err := http.NewRequest(http.MethodGet, c.URL("/api/data"), nil)
 				if err == nil {
 					req.Header.Set("Sec-Fetch-Mode", "cors")
 					err = expectOK(c, req)
@@ -226,15 +226,15 @@ func TestReloadUnderLoad(t *testing.T) {
 			}
 		})
 	}
-	asking := newClient(t, p, appHost)
+	asking := visitor.At(t, s.URL(appHost), visitor.HTTP1, s.TLS())
 	for age := 1; age <= reloads; age++ {
 		err := s.Configure(t.Context(), func(c *stand.Config) { c.Plugins["reauth"] = options(age) })
 		if err != nil {
 			t.Fatal(err)
 		}
-		res := asking.send("OPTIONS", "/", "", "Origin: "+listedOrigin, "Access-Control-Request-Method: PUT")
+		res := asking.Send("OPTIONS", "/", "", "Origin: "+listedOrigin, "Access-Control-Request-Method: PUT")
 		if res.Header.Get("Access-Control-Max-Age") != fmt.Sprint(age) {
-			t.Fatalf("reload %d did not take hold: %s", age, describe(res))
+			t.Fatalf("reload %d did not take hold: %s", age, res)
 		}
 	}
 	cancel()
@@ -248,7 +248,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	}
 }
 
-func expectOK(c *client, req *http.Request) error {
+func expectOK(c *visitor.Visitor, req *http.Request) error {
 	res, err := c.Open(req, false)
 	if err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/traefik-reauth/reauth/e2e/authentik"
+	"github.com/traefik-reauth/reauth/e2e/probe"
 	"github.com/traefik-reauth/reauth/e2e/stand"
 	"github.com/traefik-reauth/reauth/e2e/visitor"
 )
@@ -39,7 +40,7 @@ const (
 
 var (
 	shared *stand.Stand
-	app    probe
+	app    probe.App
 )
 
 func TestMain(m *testing.M) {
@@ -57,7 +58,7 @@ func runShared(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	defer os.RemoveAll(dir)
-	upstream, server, err := stand.Serve(app.handler())
+	upstream, server, err := stand.Serve(app.Handler())
 	if err != nil {
 		return 1, err
 	}

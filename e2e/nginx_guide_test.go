@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/traefik-reauth/reauth/e2e/probe"
 	"github.com/traefik-reauth/reauth/e2e/stand"
 	"github.com/traefik-reauth/reauth/e2e/visitor"
 )
@@ -156,7 +157,7 @@ func expectNoHarm(t *testing.T, s *stand.Stand, guide string) {
 		t.Fatal(err)
 	}
 	res := c.Send("GET", "/sw.js", "", append([]string{"Accept-Encoding: gzip"}, forWorker...)...)
-	if got := res.Unzip(t); got != visitor.Script(false)+workerScript {
+	if got := res.Unzip(t); got != visitor.Script(false)+probe.WorkerScript {
 		t.Errorf("got %s", res)
 	}
 }

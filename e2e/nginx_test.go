@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"encoding/json"
-	"io"
 	"maps"
 	"net"
 	"net/http"
@@ -13,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/traefik-reauth/reauth/e2e/probe"
 	"github.com/traefik-reauth/reauth/e2e/stand"
 	"github.com/traefik-reauth/reauth/e2e/visitor"
 )
@@ -22,19 +22,14 @@ import (
 func startNginx(t *testing.T) *stand.Stand {
 	t.Helper()
 	mux := http.NewServeMux()
-	mux.Handle("/", app.handler())
+	mux.Handle("/", app.Handler())
 	mux.HandleFunc("/headers/", func(rw http.ResponseWriter, req *http.Request) {
 		arrived := maps.Clone(req.Header)
 		arrived["Host"] = []string{req.Host}
 		arrived["Target"] = []string{req.RequestURI}
 		_ = json.NewEncoder(rw).Encode(arrived)
 	})
-	upstream, server, err := stand.Serve(mux)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = server.Close() })
-	s, err := stand.StartNginx(t.Context(), t.TempDir(), upstream, time.Hour)
+	s, err := stand.StartNginx(t.Context(), t.TempDir(), probe.Serve(t, mux), time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +74,7 @@ func TestNginx(t *testing.T) {
 					c := throughNginx(t, s, version)
 					c.Enter()
 					// Over HTTP/2 and TLS nginx sends a head with the first bytes.
-					expectStreamed(t, c, path, version == visitor.HTTP1)
+					app.ExpectStreamed(t, c, path, version == visitor.HTTP1)
 				})
 			}
 		})
@@ -87,7 +82,7 @@ func TestNginx(t *testing.T) {
 	t.Run("WebSocket", func(t *testing.T) {
 		c := throughNginx(t, s, visitor.HTTP1)
 		c.Enter()
-		expectEcho(t, c)
+		probe.ExpectEcho(t, c)
 	})
 	t.Run("no other upgrade", func(t *testing.T) {
 		c := throughNginx(t, s, visitor.HTTP1)
@@ -184,10 +179,10 @@ func expectLongWayBack(t *testing.T, s *stand.Stand, c *visitor.Visitor) {
 func expectWorkerScript(t *testing.T, s *stand.Stand, c *visitor.Visitor) {
 	c.Enter()
 	for _, path := range []string{"/sw.js", "/chunked/sw.js", "/negotiated/sw.js"} {
-		if res := c.Send("GET", path, "", append([]string{"Accept-Encoding: gzip, br"}, forWorker...)...); !res.IsPrefixed(workerScript) {
+		if res := c.Send("GET", path, "", append([]string{"Accept-Encoding: gzip, br"}, forWorker...)...); !res.IsPrefixed(probe.WorkerScript) {
 			t.Errorf("%s: got %s", path, res)
 		}
-		if res := c.Send("GET", path, "", fetch...); res.Text != workerScript || res.Header.Get("Cross-Origin-Embedder-Policy") != "require-corp" {
+		if res := c.Send("GET", path, "", fetch...); res.Text != probe.WorkerScript || res.Header.Get("Cross-Origin-Embedder-Policy") != "require-corp" {
 			t.Errorf("%s, for a page: got %s", path, res)
 		}
 	}
@@ -257,16 +252,9 @@ func expectNoForgedHeaders(t *testing.T, s *stand.Stand, c *visitor.Visitor) {
 
 const uploadSize = 40 << 20
 
-func upload(t *testing.T, c *visitor.Visitor) response {
-	t.Helper()
-	req := visitor.Request(t, "POST", c.URL("/up"), "", fetch...)
-	req.Body, req.ContentLength = io.NopCloser(io.LimitReader(zeros{}, uploadSize)), uploadSize
-	return c.Do(req, false)
-}
-
 func expectUpload(t *testing.T, _ *stand.Stand, c *visitor.Visitor) {
 	c.Enter()
-	if res := upload(t, c); res.StatusCode != http.StatusOK || res.Text != "41943040" {
+	if res := probe.Upload(c, uploadSize); res.StatusCode != http.StatusOK || res.Text != "41943040" {
 		t.Errorf("got %s", res)
 	}
 }
@@ -276,7 +264,7 @@ func expectRefusedUpload(t *testing.T, s *stand.Stand, c *visitor.Visitor) {
 	c.Expire(s.Authentik)
 	// Nginx may still be sending when Traefik has answered and closes.
 	for range 4 {
-		if res := upload(t, c); !res.IsChallenge() {
+		if res := probe.Upload(c, uploadSize); !res.IsChallenge() {
 			t.Fatalf("got %s", res)
 		}
 	}

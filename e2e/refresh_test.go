@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/traefik-reauth/reauth/e2e/authentik"
+	"github.com/traefik-reauth/reauth/e2e/probe"
 	"github.com/traefik-reauth/reauth/e2e/stand"
 	"github.com/traefik-reauth/reauth/e2e/visitor"
 )
@@ -291,16 +292,16 @@ var expiresIn = regexp.MustCompile(`^\{"active":true,"expires_in":([0-9]+)\}$`)
 // TestProbeTellsTheEndOfTheSession has a stand of its own, as forwardAuth does not
 // hand the token on unless it is told to.
 func TestProbeTellsTheEndOfTheSession(t *testing.T) {
-	s, err := startStand(t, serveProbe(t), nil)
+	s, err := startStand(t, probe.ServeApp(t), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := visitor.At(t, s.URL(appHost), visitor.HTTP1, s.TLS())
 	c.Enter()
-	probe := func(headers ...string) response {
+	ask := func(headers ...string) response {
 		return c.Send("GET", "/_reauth?probe", "", append(headers, fetch...)...)
 	}
-	if res := probe(); !isProbed(res, `{"active":true}`) {
+	if res := ask(); !isProbed(res, `{"active":true}`) {
 		t.Errorf("without the token: got %s", res)
 	}
 	err = s.Configure(t.Context(), func(config *stand.Config) {
@@ -310,7 +311,7 @@ func TestProbeTellsTheEndOfTheSession(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, headers := range [][]string{nil, {"X-Authentik-Jwt: " + forgedToken}} {
-		res := probe(headers...)
+		res := ask(headers...)
 		found := expiresIn.FindStringSubmatch(res.Text)
 		if !isProbed(res, res.Text) || found == nil {
 			t.Fatalf("%s: got %s", headers, res)
@@ -320,7 +321,7 @@ func TestProbeTellsTheEndOfTheSession(t *testing.T) {
 		}
 	}
 	c.Expire(s.Authentik)
-	if res := probe("X-Authentik-Jwt: " + forgedToken); !isProbed(res, `{"active":false}`) {
+	if res := ask("X-Authentik-Jwt: " + forgedToken); !isProbed(res, `{"active":false}`) {
 		t.Errorf("expired: got %s", res)
 	}
 }

@@ -1,11 +1,8 @@
 package e2e
 
 import (
-	"bufio"
-	"context"
 	"fmt"
 	"io"
-	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
 	"os"
@@ -13,11 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/gorilla/websocket"
-
-	"github.com/traefik-reauth/reauth/e2e/stand"
+	"github.com/traefik-reauth/reauth/e2e/probe"
 	"github.com/traefik-reauth/reauth/e2e/visitor"
 )
 
@@ -41,85 +35,16 @@ func TestStreamsReachTheClientAsSent(t *testing.T) {
 	forEachProtocol(t, func(t *testing.T, p protocol) {
 		for _, path := range []string{"/events", "/chunks"} {
 			for _, host := range streamHosts {
-				t.Run(host+path, func(t *testing.T) { expectStreamed(t, streamClient(t, p, host), path, true) })
+				t.Run(host+path, func(t *testing.T) { app.ExpectStreamed(t, streamClient(t, p, host), path, true) })
 			}
 		}
 	})
 }
 
-// expectStreamed reads a stream of the probe's event by event. Unless its head
-// comes alone, a first event goes out before that is read.
-func expectStreamed(t *testing.T, c *visitor.Visitor, path string, headAlone bool) {
-	t.Helper()
-	stream := app.stream(t.Name())
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	req := visitor.Request(t, "GET", c.URL(path), "", fetch...).WithContext(ctx)
-	req.URL.RawQuery = "id=" + t.Name()
-	if !headAlone {
-		go func() {
-			select {
-			case stream <- "":
-			case <-ctx.Done():
-			}
-		}()
-	}
-	res, err := c.Open(req, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	lines := bufio.NewScanner(res.Body)
-	var slowest time.Duration
-	for i := range 20 {
-		sent, event := time.Now(), fmt.Sprint("event ", i)
-		select {
-		case stream <- event:
-		case <-ctx.Done():
-			t.Fatalf("nobody took %q", event)
-		}
-		for lines.Scan() && strings.TrimPrefix(lines.Text(), "data: ") == "" {
-		}
-		if got := strings.TrimPrefix(lines.Text(), "data: "); got != event {
-			t.Fatalf("read %q after %q was sent: %v", got, event, lines.Err())
-		}
-		slowest = max(slowest, time.Since(sent))
-	}
-	app.end(t.Name())
-	if _, err := io.Copy(io.Discard, res.Body); err != nil {
-		t.Error(err)
-	}
-	t.Logf("slowest of 20 events: %s", slowest.Round(10*time.Microsecond))
-}
-
 func TestWebSocketEcho(t *testing.T) {
 	for _, p := range []protocol{overHTTP1, overTLS1} {
 		for _, host := range streamHosts {
-			t.Run(p.name+" "+host, func(t *testing.T) { expectEcho(t, streamClient(t, p, host)) })
-		}
-	}
-}
-
-// expectEcho sends messages to the probe's WebSocket and reads them back.
-func expectEcho(t *testing.T, c *visitor.Visitor) {
-	t.Helper()
-	dialer := websocket.Dialer{NetDialContext: stand.Dial, TLSClientConfig: c.Transport.TLSClientConfig.Clone(), Jar: c.Jar, HandshakeTimeout: 20 * time.Second}
-	header := http.Header{"Sec-Fetch-Mode": {"websocket"}, "Origin": {c.URL("")}}
-	conn, _, err := dialer.DialContext(t.Context(), strings.Replace(c.URL("/ws"), "http", "ws", 1), header)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	if err := conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
-		t.Fatal(err)
-	}
-	for i := range 20 {
-		want := strings.Repeat("echo ", 1+i*100)
-		if err := conn.WriteMessage(websocket.TextMessage, []byte(want)); err != nil {
-			t.Fatal(err)
-		}
-		if _, got, err := conn.ReadMessage(); err != nil || string(got) != want {
-			t.Fatalf("message %d came back as %.40q, %v", i, got, err)
+			t.Run(p.name+" "+host, func(t *testing.T) { probe.ExpectEcho(t, streamClient(t, p, host)) })
 		}
 	}
 }
@@ -175,9 +100,7 @@ func transfer(t *testing.T, c *visitor.Visitor, size int64) {
 	if n, err := io.Copy(io.Discard, res.Body); n != size || err != nil {
 		t.Fatalf("read %d of %d bytes: %v", n, size, err)
 	}
-	req := visitor.Request(t, "POST", c.URL("/up"), "", append([]string{"Content-Type: application/octet-stream"}, fetch...)...)
-	req.Body, req.ContentLength = io.NopCloser(io.LimitReader(zeros{}, size)), size
-	if res := c.Do(req, false); res.Text != strconv.FormatInt(size, 10) {
+	if res := probe.Upload(c, size, "Content-Type: application/octet-stream"); res.Text != strconv.FormatInt(size, 10) {
 		t.Fatalf("of %d bytes sent: %s", size, res)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/traefik/traefik/v3/pkg/plugins"
 
 	"github.com/traefik-reauth/reauth/e2e/docs"
+	"github.com/traefik-reauth/reauth/e2e/probe"
 	"github.com/traefik-reauth/reauth/e2e/stand"
 	"github.com/traefik-reauth/reauth/e2e/visitor"
 )
@@ -134,19 +135,8 @@ func startStand(t *testing.T, upstream string, options map[string]any, middlewar
 	return s, err
 }
 
-// serveProbe serves the probe until the test ends and returns its URL.
-func serveProbe(t *testing.T) string {
-	t.Helper()
-	upstream, server, err := stand.Serve(app.handler())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = server.Close() })
-	return upstream
-}
-
 func TestWrongOptionsAreReportedByTraefik(t *testing.T) {
-	_, err := startStand(t, serveProbe(t), map[string]any{
+	_, err := startStand(t, probe.ServeApp(t), map[string]any{
 		"refreshPath":                   "reauth",
 		"accessControlAllowOriginList":  []string{"https://app.example.com/", "*"},
 		"accessControlAllowCredentials": true,
@@ -171,7 +161,7 @@ func TestWrongOptionsAreReportedByTraefik(t *testing.T) {
 // TestMisplacedPluginSaysSoOnce counts in Traefik's log. A router has an
 // instance of the plugin at each of the two entry points.
 func TestMisplacedPluginSaysSoOnce(t *testing.T) {
-	s, err := startStand(t, serveProbe(t), nil, stand.ForwardAuth, "reauth")
+	s, err := startStand(t, probe.ServeApp(t), nil, stand.ForwardAuth, "reauth")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +190,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	options := func(age int) map[string]any {
 		return map[string]any{"accessControlAllowOriginList": []string{listedOrigin}, "accessControlMaxAge": age}
 	}
-	s, err := startStand(t, serveProbe(t), options(0))
+	s, err := startStand(t, probe.ServeApp(t), options(0))
 	if err != nil {
 		t.Fatal(err)
 	}

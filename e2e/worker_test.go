@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/traefik-reauth/reauth/e2e/authentik"
+	"github.com/traefik-reauth/reauth/e2e/probe"
 	"github.com/traefik-reauth/reauth/e2e/visitor"
 )
 
@@ -35,7 +36,7 @@ func TestWorkerScriptComesBehindTheRefreshScript(t *testing.T) {
 				if tt.chunked {
 					length = -1
 				}
-				if !res.IsPrefixed(workerScript) || res.ContentLength != length || res.Header.Get("Content-Type") != "text/javascript; charset=utf-8" {
+				if !res.IsPrefixed(probe.WorkerScript) || res.ContentLength != length || res.Header.Get("Content-Type") != "text/javascript; charset=utf-8" {
 					t.Errorf("want the length %d, got %s", length, res)
 				}
 			})
@@ -49,12 +50,12 @@ func TestWorkersPolicyLetsTheRefreshScriptWork(t *testing.T) {
 		c := newClient(t, p, appHost)
 		c.Enter()
 		const path = "/strict/sw.js"
-		if got := c.Send("GET", path, "", fetch...).Header["Content-Security-Policy"]; !slices.Equal(got, strictPolicies) {
+		if got := c.Send("GET", path, "", fetch...).Header["Content-Security-Policy"]; !slices.Equal(got, probe.StrictPolicies) {
 			t.Errorf("a page's own request: got %q", got)
 		}
 		res := c.Send("GET", path, "", forWorker...)
 		want := []string{"default-src 'none'; connect-src 'self'", "connect-src https://api.example 'self', img-src *"}
-		if got := res.Header["Content-Security-Policy"]; !res.IsPrefixed(workerScript) || !slices.Equal(got, want) {
+		if got := res.Header["Content-Security-Policy"]; !res.IsPrefixed(probe.WorkerScript) || !slices.Equal(got, want) {
 			t.Errorf("want %q, got %s", want, res)
 		}
 	})
@@ -83,7 +84,7 @@ func TestWorkerScriptIsSentWholeWhateverTheBrowserHas(t *testing.T) {
 			if res := newClient(t, p, bareHost).Send("GET", "/sw.js", "", headers...); res.StatusCode != tt.status {
 				t.Errorf("%s, without the plugin: want %d, got %s", tt.header, tt.status, res)
 			}
-			if res := c.Send("GET", "/sw.js", "", headers...); !res.IsPrefixed(workerScript) {
+			if res := c.Send("GET", "/sw.js", "", headers...); !res.IsPrefixed(probe.WorkerScript) {
 				t.Errorf("%s: got %s", tt.header, res)
 			}
 		}
@@ -165,7 +166,7 @@ func TestRecoveryScriptInPlaceOfALoginRedirect(t *testing.T) {
 
 func TestWorkerScriptMayBeCompressedAfterThePlugin(t *testing.T) {
 	forEachProtocol(t, func(t *testing.T, p protocol) {
-		for state, want := range map[session]string{good: visitor.Script(false) + workerScript, none: visitor.Script(true)} {
+		for state, want := range map[session]string{good: visitor.Script(false) + probe.WorkerScript, none: visitor.Script(true)} {
 			c := newClient(t, p, zipHost)
 			enter(c, state)
 			for _, path := range []string{"/sw.js", "/chunked/sw.js", "/negotiated/sw.js"} {

@@ -3,7 +3,6 @@ package catalog
 import (
 	"fmt"
 	"image/png"
-	"io"
 	"io/fs"
 	"net/http"
 	"os"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/traefik-reauth/reauth/e2e/authentik"
 	"github.com/traefik-reauth/reauth/e2e/docs"
+	"github.com/traefik-reauth/reauth/e2e/probe"
 	"github.com/traefik-reauth/reauth/e2e/stand"
 	"github.com/traefik-reauth/reauth/e2e/visitor"
 )
@@ -112,14 +112,7 @@ func TestTraefikRunsWhatTheCatalogServes(t *testing.T) {
 	for name, value := range c.environment {
 		t.Setenv(name, value)
 	}
-	app, server, err := stand.Serve(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
-		rw.Header().Set("Content-Type", "text/javascript")
-		_, _ = io.WriteString(rw, "// the app's")
-	}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer server.Close()
+	app := probe.ServeApp(t)
 	s, err := stand.Start(t.Context(), stand.Config{
 		Dir:           dir,
 		Version:       version,
@@ -154,7 +147,7 @@ func TestTraefikRunsWhatTheCatalogServes(t *testing.T) {
 		t.Errorf("without a session: %s %v", refused.Status, refused.Header)
 	}
 	script := v.Send("GET", s.URL("open")+"/sw.js", "", "Service-Worker: script")
-	if !strings.HasSuffix(script.Text, "// the app's") || len(script.Text) < 1000 {
+	if !strings.HasSuffix(script.Text, probe.WorkerScript) || len(script.Text) < 1000 {
 		t.Errorf("the worker's script is %q", script.Text)
 	}
 	// The options are the manifest's, and Traefik's log says so.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/traefik-reauth/reauth/e2e/authentik"
 	"github.com/traefik-reauth/reauth/e2e/docs"
+	"github.com/traefik-reauth/reauth/e2e/probe"
 	"github.com/traefik-reauth/reauth/e2e/stand"
 )
 
@@ -49,40 +50,14 @@ func newAuthentik(t *testing.T, apps ...authentik.App) (*authentik.Server, strin
 		apps = []authentik.App{{ExternalHost: budgetURL, AuthURL: authURL}}
 	}
 	server := authentik.New(tokenValidity, apps...)
-	return server, serve(t, server.Handler())
+	return server, probe.Serve(t, server.Handler())
 }
 
-// serve serves h until the test ends and returns its URL.
-func serve(t *testing.T, h http.Handler) string {
-	t.Helper()
-	url, server, err := stand.Serve(h)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = server.Close() })
-	return url
-}
-
-// The app where Actual is not what matters.
+// Parts of what the app has where Actual is not what matters.
 const (
-	page   = "<title>Budget</title>"
-	script = "self.addEventListener('fetch', () => {})"
+	page   = "page /"
+	script = probe.WorkerScript
 )
-
-// probe is such an app. It tells who it thinks the user is.
-func probe() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("/", func(rw http.ResponseWriter, r *http.Request) {
-		rw.Header().Set("Content-Type", "text/html")
-		rw.Header().Set("X-User", r.Header.Get("X-Authentik-Username"))
-		_, _ = rw.Write([]byte(page))
-	})
-	mux.HandleFunc("/sw.js", func(rw http.ResponseWriter, _ *http.Request) {
-		rw.Header().Set("Content-Type", "text/javascript")
-		_, _ = rw.Write([]byte(script))
-	})
-	return mux
-}
 
 // setup is where the files of an example are put, and the ports of its Traefik.
 type setup struct {

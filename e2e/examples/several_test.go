@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/traefik-reauth/reauth/e2e/authentik"
+	"github.com/traefik-reauth/reauth/e2e/probe"
 )
 
 const recipesURL = "https://recipes.example.com"
@@ -16,8 +17,8 @@ const recipesURL = "https://recipes.example.com"
 func startSeveral(t *testing.T, providers ...authentik.App) (*authentik.Server, *browser) {
 	t.Helper()
 	idp, idpURL := newAuthentik(t, providers...)
-	text := dynamic(t, "several-apps.yml", serve(t, probe()), idpURL, "traefik", map[string]string{
-		"http://127.0.0.1:9925": serve(t, probe()),
+	text := dynamic(t, "several-apps.yml", probe.ServeApp(t), idpURL, "traefik", map[string]string{
+		"http://127.0.0.1:9925": probe.ServeApp(t),
 	})
 	traefik, b := startFile(t, "traefik.yml", text)
 	if err := traefik.AwaitRouters(t.Context(), "authentik@file", "budget@file", "outpost@file", "recipes@file"); err != nil {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -111,18 +110,12 @@ func runShared(m *testing.M) (code int, err error) {
 	code = m.Run()
 	log := shared.Log()
 	if code != 0 {
-		fmt.Printf("--- Traefik:\n%s\n", aboveDebug(log))
+		fmt.Printf("--- Traefik:\n%s\n", stand.AboveDebug(log))
 	}
 	if strings.Contains(log, "panic") {
-		return 1, fmt.Errorf("something in Traefik panicked:\n%s", aboveDebug(log))
+		return 1, fmt.Errorf("something in Traefik panicked:\n%s", stand.AboveDebug(log))
 	}
 	return code, nil
-}
-
-// aboveDebug returns the last lines of a log that are no debug messages.
-func aboveDebug(log string) string {
-	lines := slices.DeleteFunc(strings.Split(log, "\n"), func(line string) bool { return strings.Contains(line, " DBG ") })
-	return strings.Join(lines[max(0, len(lines)-60):], "\n")
 }
 
 // protocol is a way to reach Traefik.

@@ -125,7 +125,7 @@ func startStand(t *testing.T, upstream string, options map[string]any, middlewar
 	if err == nil {
 		t.Cleanup(func() {
 			if t.Failed() {
-				t.Log(aboveDebug(s.Log()))
+				t.Log(stand.AboveDebug(s.Log()))
 			}
 			if err := s.Close(); err != nil {
 				t.Error(err)
@@ -168,7 +168,7 @@ func TestMisplacedPluginSaysSoOnce(t *testing.T) {
 	c := visitor.At(t, s.URL(appHost), visitor.HTTP1, s.TLS())
 	c.Send("GET", "/", "", navigation...)
 	if log := s.Log(); strings.Contains(log, "list it before forwardAuth") {
-		t.Errorf("warned of a request that forwardAuth did not pass on: %s", aboveDebug(log))
+		t.Errorf("warned of a request that forwardAuth did not pass on: %s", stand.AboveDebug(log))
 	}
 	c.Enter()
 	c.Send("GET", "/api/data", "", fetch...)

@@ -5,7 +5,6 @@ package examples
 
 import (
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -34,6 +33,7 @@ const (
 	budgetURL  = "https://" + budgetHost
 	authURL    = "https://" + authHost
 	listed     = "https://dashboard.example.com"
+	unlisted   = "https://evil.example"
 )
 
 const (
@@ -96,8 +96,7 @@ func startTraefik(t *testing.T, args func(setup) []string) (*stand.Traefik, *bro
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			lines := strings.Split(traefik.Log(), "\n")
-			t.Log(strings.Join(slices.DeleteFunc(lines, func(line string) bool { return strings.Contains(line, " DBG ") }), "\n"))
+			t.Log(stand.AboveDebug(traefik.Log()))
 		}
 		if err := traefik.Stop(); err != nil {
 			t.Error(err)

@@ -1,4 +1,4 @@
-package e2e
+package examples
 
 import (
 	"fmt"
@@ -19,8 +19,8 @@ import (
 
 // TestNginxGuide does what README.md of the example says.
 func TestNginxGuide(t *testing.T) {
-	s := startNginx(t)
-	guide := exampleGuide(t)
+	s, _ := startNginx(t)
+	guide := readExample(t, "nginx/README.md")
 	t.Run("commands", func(t *testing.T) { expectCommands(t, s, guide) })
 	expectHarm(t, s, guide)
 	t.Run("gzip_types may stay", func(t *testing.T) { expectNoHarm(t, s, guide) })
@@ -71,7 +71,7 @@ func expectHarm(t *testing.T, s *stand.Stand, guide string) {
 			}},
 		{line: "if ($request_method = OPTIONS) { return 204; }", harm: func(t *testing.T, c *visitor.Visitor) bool {
 			asked := s.Authentik.Asked(c.Root().Host)
-			res := c.Send("OPTIONS", "/api/data", "", "Origin: "+unlistedOrigin, "Access-Control-Request-Method: PUT")
+			res := c.Send("OPTIONS", "/api/data", "", "Origin: "+unlisted, "Access-Control-Request-Method: PUT")
 			return res.StatusCode == http.StatusNoContent && s.Authentik.Asked(c.Root().Host) == asked
 		}},
 		{line: "add_header Cross-Origin-Embedder-Policy require-corp;", harm: func(t *testing.T, c *visitor.Visitor) bool {
@@ -165,22 +165,12 @@ func expectNoHarm(t *testing.T, s *stand.Stand, guide string) {
 // firstCell finds the code in the first cell of a table's rows.
 var firstCell = regexp.MustCompile("(?m)^\\| `([^`]+)` \\| ")
 
-// exampleGuide returns the README.md of the example.
-func exampleGuide(t *testing.T) string {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join(stand.Project(), "examples", "nginx", "README.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
-}
-
 // envName finds the environment variables that Actual's server reads.
 var envName = regexp.MustCompile(`\benv: "(\w+)"|\bprocess\.env\.(\w+)`)
 
 // The variables of the guide, in the server that has its version.
 func TestNginxGuideKnowsActualsVariables(t *testing.T) {
-	_, variables, _ := strings.Cut(exampleGuide(t), "### Variables of the container")
+	_, variables, _ := strings.Cut(readExample(t, "nginx/README.md"), "### Variables of the container")
 	if !strings.Contains(variables, "Actual "+stand.CurrentClient) {
 		t.Errorf("the guide speaks of another version than %s", stand.CurrentClient)
 	}
@@ -228,7 +218,7 @@ func TestNginxGuideIsRightAboutActual(t *testing.T) {
 	if left[1] != left[0]-1 {
 		t.Errorf("two addresses have %d requests left", left)
 	}
-	t.Setenv("CORS_ALLOWED_ORIGINS", listedOrigin)
+	t.Setenv("CORS_ALLOWED_ORIGINS", listed)
 	t.Setenv("ACTUAL_TRUSTED_PROXIES", "127.0.0.1")
 	same, left := askActual(t)
 	if same != origins {
@@ -260,7 +250,7 @@ func askActual(t *testing.T) (origins string, left [2]int) {
 	}
 	var said strings.Builder
 	for _, method := range []string{"GET", "OPTIONS"} {
-		for _, origin := range []string{listedOrigin, unlistedOrigin} {
+		for _, origin := range []string{listed, unlisted} {
 			res := straight(t, visitor.Request(t, method, actual.URL+"/info", "", "Origin: "+origin, "Access-Control-Request-Method: PUT"))
 			fmt.Fprintln(&said, method, origin, res.StatusCode)
 			for _, name := range slices.Sorted(maps.Keys(res.Header)) {

@@ -1,4 +1,4 @@
-package e2e
+package examples
 
 import (
 	"context"
@@ -17,10 +17,14 @@ import (
 	"github.com/traefik-reauth/reauth/e2e/visitor"
 )
 
+// nginxHost is the host of the app behind nginx.
+const nginxHost = "app"
+
 // startNginx starts nginx, Traefik and the probe as examples/nginx says, until
 // the test ends. Besides what the probe has, /headers/ tells what arrived.
-func startNginx(t *testing.T) *stand.Stand {
+func startNginx(t *testing.T) (*stand.Stand, *probe.App) {
 	t.Helper()
+	app := &probe.App{}
 	mux := http.NewServeMux()
 	mux.Handle("/", app.Handler())
 	mux.HandleFunc("/headers/", func(rw http.ResponseWriter, req *http.Request) {
@@ -35,25 +39,25 @@ func startNginx(t *testing.T) *stand.Stand {
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("--- Traefik:\n%s\n--- nginx:\n%s", aboveDebug(s.Log()), s.NginxLog())
+			t.Logf("--- Traefik:\n%s\n--- nginx:\n%s", stand.AboveDebug(s.Log()), s.NginxLog())
 		}
 		if err := s.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	return s
+	return s, app
 }
 
 // throughNginx returns a visitor of the app behind nginx.
 func throughNginx(t *testing.T, s *stand.Stand, version visitor.Version) *visitor.Visitor {
 	t.Helper()
-	return visitor.At(t, s.SecureURL(appHost), version, s.TLS())
+	return visitor.At(t, s.SecureURL(nginxHost), version, s.TLS())
 }
 
 // TestNginx runs the example as it stands, but for addresses, names and the
 // certificate, on a port that is not the default.
 func TestNginx(t *testing.T) {
-	s := startNginx(t)
+	s, app := startNginx(t)
 	for name, version := range map[string]visitor.Version{"HTTP/1.1": visitor.HTTP1, "HTTP/2": visitor.HTTP2} {
 		t.Run(name, func(t *testing.T) {
 			for name, test := range map[string]func(*testing.T, *stand.Stand, *visitor.Visitor){
@@ -93,8 +97,8 @@ func TestNginx(t *testing.T) {
 		}
 	})
 	t.Run("plain http", func(t *testing.T) {
-		res := visitor.At(t, s.URL(appHost), visitor.HTTP1, s.TLS()).Send("GET", "/budget?month=2026-11", "", navigation...)
-		if want := s.SecureURL(appHost) + "/budget?month=2026-11"; res.StatusCode != http.StatusMovedPermanently || res.Header.Get("Location") != want {
+		res := visitor.At(t, s.URL(nginxHost), visitor.HTTP1, s.TLS()).Send("GET", "/budget?month=2026-11", "", navigation...)
+		if want := s.SecureURL(nginxHost) + "/budget?month=2026-11"; res.StatusCode != http.StatusMovedPermanently || res.Header.Get("Location") != want {
 			t.Errorf("want a redirect to %s, got %s", want, res)
 		}
 	})
@@ -273,12 +277,12 @@ func expectRefusedUpload(t *testing.T, s *stand.Stand, c *visitor.Visitor) {
 // expectOnlyNginxTrusted asks Traefik past nginx, from nginx's address and from
 // another one.
 func expectOnlyNginxTrusted(t *testing.T, s *stand.Stand) {
-	public, err := url.Parse(s.SecureURL(appHost))
+	public, err := url.Parse(s.SecureURL(nginxHost))
 	if err != nil {
 		t.Fatal(err)
 	}
 	ask := func(from string) response {
-		c := visitor.At(t, s.URL(appHost), visitor.HTTP1, s.TLS())
+		c := visitor.At(t, s.URL(nginxHost), visitor.HTTP1, s.TLS())
 		c.Transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 			d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
 			return d.DialContext(ctx, network, address)

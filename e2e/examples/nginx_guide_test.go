@@ -25,7 +25,7 @@ func TestNginxGuide(t *testing.T) {
 	expectHarm(t, s, guide)
 	t.Run("gzip_types may stay", func(t *testing.T) { expectNoHarm(t, s, guide) })
 	// Else a change to the example could pass the tests by.
-	if err := s.ChangeNginx(t.Context(), stand.Replacement{Old: "server_name", New: "#", Times: 1}); err == nil {
+	if err := s.Change(t.Context(), stand.Replacement{Old: "server_name", New: "#", Times: 1}); err == nil {
 		t.Error("a part that is there twice was taken for one")
 	}
 }
@@ -33,7 +33,7 @@ func TestNginxGuide(t *testing.T) {
 // command finds the commands of the guide, and the status each is to bring.
 var command = regexp.MustCompile(`(?m)^curl -si -H '([^']+)' https://budget\.example\.com(/\S*) +# (\d+)\D`)
 
-func expectCommands(t *testing.T, s *stand.Stand, guide string) {
+func expectCommands(t *testing.T, s *stand.Nginx, guide string) {
 	commands := command.FindAllStringSubmatch(guide, -1)
 	if len(commands) != 2 {
 		t.Errorf("there are %d commands", len(commands))
@@ -48,7 +48,7 @@ func expectCommands(t *testing.T, s *stand.Stand, guide string) {
 
 // expectHarm adds to the example what the guide says to take out, and looks for
 // the harm.
-func expectHarm(t *testing.T, s *stand.Stand, guide string) {
+func expectHarm(t *testing.T, s *stand.Nginx, guide string) {
 	get := func(c *visitor.Visitor, path string) response { return c.Send("GET", path, "", fetch...) }
 	tests := []struct {
 		line    string
@@ -134,26 +134,26 @@ func expectHarm(t *testing.T, s *stand.Stand, guide string) {
 			if tt.instead != "" {
 				change = stand.Replacement{Old: tt.instead, New: tt.line, Times: 1}
 			}
-			if err := s.ChangeNginx(t.Context(), append(tt.more, change)...); err != nil {
+			if err := s.Change(t.Context(), append(tt.more, change)...); err != nil {
 				t.Fatal(err)
 			}
 			if !tt.harm(t, c) {
 				t.Error("it does no harm")
 			}
-			if err := s.ChangeNginx(t.Context()); err != nil {
+			if err := s.Change(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		})
 	}
 }
 
-func expectNoHarm(t *testing.T, s *stand.Stand, guide string) {
+func expectNoHarm(t *testing.T, s *stand.Nginx, guide string) {
 	if !strings.Contains(guide, "`gzip_types` may stay") {
 		t.Error("the guide does not say so")
 	}
 	c := throughNginx(t, s, visitor.HTTP1)
 	c.Enter()
-	if err := s.ChangeNginx(t.Context(), stand.Replacement{Old: stand.NginxPlace, New: stand.NginxPlace + "gzip_types text/javascript;", Times: 1}); err != nil {
+	if err := s.Change(t.Context(), stand.Replacement{Old: stand.NginxPlace, New: stand.NginxPlace + "gzip_types text/javascript;", Times: 1}); err != nil {
 		t.Fatal(err)
 	}
 	res := c.Send("GET", "/sw.js", "", append([]string{"Accept-Encoding: gzip"}, forWorker...)...)

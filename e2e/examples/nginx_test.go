@@ -22,7 +22,7 @@ const nginxHost = "app"
 
 // startNginx starts nginx, Traefik and the probe as examples/nginx says, until
 // the test ends. Besides what the probe has, /headers/ tells what arrived.
-func startNginx(t *testing.T) (*stand.Stand, *probe.App) {
+func startNginx(t *testing.T) (*stand.Nginx, *probe.App) {
 	t.Helper()
 	app := &probe.App{}
 	mux := http.NewServeMux()
@@ -49,7 +49,7 @@ func startNginx(t *testing.T) (*stand.Stand, *probe.App) {
 }
 
 // throughNginx returns a visitor of the app behind nginx.
-func throughNginx(t *testing.T, s *stand.Stand, version visitor.Version) *visitor.Visitor {
+func throughNginx(t *testing.T, s *stand.Nginx, version visitor.Version) *visitor.Visitor {
 	t.Helper()
 	return visitor.At(t, s.SecureURL(nginxHost), version, s.TLS())
 }
@@ -60,7 +60,7 @@ func TestNginx(t *testing.T) {
 	s, app := startNginx(t)
 	for name, version := range map[string]visitor.Version{"HTTP/1.1": visitor.HTTP1, "HTTP/2": visitor.HTTP2} {
 		t.Run(name, func(t *testing.T) {
-			for name, test := range map[string]func(*testing.T, *stand.Stand, *visitor.Visitor){
+			for name, test := range map[string]func(*testing.T, *stand.Nginx, *visitor.Visitor){
 				"the login leads to the public URL":     expectLogin,
 				"the login at the default port":         expectLoginAtDefaultPort,
 				"an expired session is renewed":         expectRenewal,
@@ -118,7 +118,7 @@ func comesBackTo(t *testing.T, res response) string {
 	return location.Query().Get("redirect_uri")
 }
 
-func expectLogin(t *testing.T, s *stand.Stand, c *visitor.Visitor) {
+func expectLogin(t *testing.T, s *stand.Nginx, c *visitor.Visitor) {
 	res := c.Send("GET", "/budget?month=2026-11", "", navigation...)
 	if !res.IsLogin() || !res.Cookies()[0].Secure {
 		t.Fatalf("got %s", res)
@@ -132,7 +132,7 @@ func expectLogin(t *testing.T, s *stand.Stand, c *visitor.Visitor) {
 	}
 }
 
-func expectLoginAtDefaultPort(t *testing.T, _ *stand.Stand, c *visitor.Visitor) {
+func expectLoginAtDefaultPort(t *testing.T, _ *stand.Nginx, c *visitor.Visitor) {
 	req := visitor.Request(t, "GET", c.URL("/"), "", navigation...)
 	req.Host = req.URL.Hostname()
 	res := c.Do(req, false)
@@ -141,7 +141,7 @@ func expectLoginAtDefaultPort(t *testing.T, _ *stand.Stand, c *visitor.Visitor) 
 	}
 }
 
-func expectRenewal(t *testing.T, s *stand.Stand, c *visitor.Visitor) {
+func expectRenewal(t *testing.T, s *stand.Nginx, c *visitor.Visitor) {
 	c.Enter()
 	c.Expire(s.Authentik)
 	for _, method := range []string{"GET", "HEAD", "POST"} {
@@ -173,14 +173,14 @@ func expectRenewal(t *testing.T, s *stand.Stand, c *visitor.Visitor) {
 }
 
 // The longest rd that is followed has to come through the whole login.
-func expectLongWayBack(t *testing.T, s *stand.Stand, c *visitor.Visitor) {
+func expectLongWayBack(t *testing.T, s *stand.Nginx, c *visitor.Visitor) {
 	back := "/" + strings.Repeat("a", 8191)
 	if res := c.LogIn(visitor.RefreshPath(back)); res.StatusCode != http.StatusOK || res.Request.URL.String() != c.URL(back) {
 		t.Errorf("ended at %.100s with %s", res.Request.URL, res)
 	}
 }
 
-func expectWorkerScript(t *testing.T, s *stand.Stand, c *visitor.Visitor) {
+func expectWorkerScript(t *testing.T, s *stand.Nginx, c *visitor.Visitor) {
 	c.Enter()
 	for _, path := range []string{"/sw.js", "/chunked/sw.js", "/negotiated/sw.js"} {
 		if res := c.Send("GET", path, "", append([]string{"Accept-Encoding: gzip, br"}, forWorker...)...); !res.IsPrefixed(probe.WorkerScript) {
@@ -206,7 +206,7 @@ func arrived(t *testing.T, c *visitor.Visitor, headers ...string) http.Header {
 	return header
 }
 
-func expectHeaders(t *testing.T, _ *stand.Stand, c *visitor.Visitor) {
+func expectHeaders(t *testing.T, _ *stand.Nginx, c *visitor.Visitor) {
 	c.Enter()
 	public := c.Root()
 	header := arrived(t, c)
@@ -242,7 +242,7 @@ var forged = []string{
 	"X-Real-Ip: 192.0.2.1",
 }
 
-func expectNoForgedHeaders(t *testing.T, s *stand.Stand, c *visitor.Visitor) {
+func expectNoForgedHeaders(t *testing.T, s *stand.Nginx, c *visitor.Visitor) {
 	c.Enter()
 	if got, want := arrived(t, c, forged...), arrived(t, c); !reflect.DeepEqual(got, want) {
 		t.Errorf("%v\nbecame\n%v", want, got)
@@ -256,14 +256,14 @@ func expectNoForgedHeaders(t *testing.T, s *stand.Stand, c *visitor.Visitor) {
 
 const uploadSize = 40 << 20
 
-func expectUpload(t *testing.T, _ *stand.Stand, c *visitor.Visitor) {
+func expectUpload(t *testing.T, _ *stand.Nginx, c *visitor.Visitor) {
 	c.Enter()
 	if res := probe.Upload(c, uploadSize); res.StatusCode != http.StatusOK || res.Text != "41943040" {
 		t.Errorf("got %s", res)
 	}
 }
 
-func expectRefusedUpload(t *testing.T, s *stand.Stand, c *visitor.Visitor) {
+func expectRefusedUpload(t *testing.T, s *stand.Nginx, c *visitor.Visitor) {
 	c.Enter()
 	c.Expire(s.Authentik)
 	// Nginx may still be sending when Traefik has answered and closes.
@@ -276,7 +276,7 @@ func expectRefusedUpload(t *testing.T, s *stand.Stand, c *visitor.Visitor) {
 
 // expectOnlyNginxTrusted asks Traefik past nginx, from nginx's address and from
 // another one.
-func expectOnlyNginxTrusted(t *testing.T, s *stand.Stand) {
+func expectOnlyNginxTrusted(t *testing.T, s *stand.Nginx) {
 	public, err := url.Parse(s.SecureURL(nginxHost))
 	if err != nil {
 		t.Fatal(err)

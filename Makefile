@@ -87,7 +87,7 @@ docs: e2e/bin/traefik ## Hold the documentation to the code, the examples and th
 
 .PHONY: release-check
 release-check: ## Tell whether VERSION can be released, and how
-	@cd e2e && go run ./release "$${VERSION:-}"
+	@cd e2e && go run ./release/check "$${VERSION:-}"
 
 .PHONY: fuzz
 fuzz: ## Fuzz each target for FUZZTIME

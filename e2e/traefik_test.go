@@ -14,8 +14,8 @@ import (
 
 	"github.com/traefik/traefik/v3/pkg/plugins"
 
-	"github.com/traefik-reauth/reauth/e2e/docs"
 	"github.com/traefik-reauth/reauth/e2e/probe"
+	"github.com/traefik-reauth/reauth/e2e/release"
 	"github.com/traefik-reauth/reauth/e2e/stand"
 	"github.com/traefik-reauth/reauth/e2e/visitor"
 )
@@ -34,7 +34,7 @@ func linkPlugin(t *testing.T) {
 // by Traefik's own code.
 func TestManifestTestDataBuilds(t *testing.T) {
 	linkPlugin(t)
-	manifest, err := docs.ReadManifest(stand.Project())
+	manifest, err := release.ReadManifest(stand.Project())
 	if err != nil {
 		t.Fatal(err)
 	}

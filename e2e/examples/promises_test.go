@@ -11,15 +11,15 @@ import (
 	"time"
 
 	"github.com/traefik-reauth/reauth/e2e/authentik"
-	"github.com/traefik-reauth/reauth/e2e/docs"
 	"github.com/traefik-reauth/reauth/e2e/probe"
+	"github.com/traefik-reauth/reauth/e2e/release"
 	"github.com/traefik-reauth/reauth/e2e/stand"
 )
 
 // pluginVersion returns what the examples take from the catalog.
 func pluginVersion(t *testing.T) string {
 	t.Helper()
-	version, err := docs.Newest(stand.Project())
+	version, err := release.Newest(stand.Project())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,7 @@
 // Actual Budget, as a person uses it.
 import assert from 'node:assert/strict'
 import { isDeepStrictEqual } from 'node:util'
-import { launch } from './browser.js'
+import { launch } from './engines.js'
 import { until } from './common.js'
 
 // The clients that are tested: the current one and one that many still have.

@@ -2,7 +2,7 @@
 // same with and without it, in every engine, and compares.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { covered, distrust } from './browser.js'
+import { covered, distrust } from './engines.js'
 import { until } from './common.js'
 import { enter, handWritten, Pwa } from './pwa.js'
 

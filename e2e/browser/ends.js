@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { logIn } from './actual.js'
-import { atLogin, covered, distrust, isMarked, mark, placeOf, uncovered } from './browser.js'
+import { atLogin, covered, distrust, isMarked, mark, placeOf, uncovered } from './engines.js'
 import { until } from './common.js'
 import { begin, call, enter, expire, handWritten, Pwa, refused, workbox } from './pwa.js'
 

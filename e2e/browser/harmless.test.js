@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { addTransaction, atAccount, clients, expireAtSync, logIn, open, readsBack, saved, syncUntil } from './actual.js'
-import { atLogin, covered, isMarked, mark } from './browser.js'
+import { atLogin, covered, isMarked, mark } from './engines.js'
 import { Stand } from './stand.js'
 
 // stored resolves to the names of what the app keeps in the browser.

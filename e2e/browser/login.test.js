@@ -12,7 +12,7 @@ import {
 	saved,
 	syncInVain,
 } from './actual.js'
-import { atLogin, covered, isMarked, mark, newTab } from './browser.js'
+import { atLogin, covered, isMarked, mark, newTab } from './engines.js'
 import { until } from './common.js'
 import { Stand } from './stand.js'
 

@@ -19,7 +19,7 @@ import {
 	typedNotes,
 	typeTransaction,
 } from './actual.js'
-import { atLogin, covered, isMarked, mark, placeOf } from './browser.js'
+import { atLogin, covered, isMarked, mark, placeOf } from './engines.js'
 import { Stand } from './stand.js'
 
 // timing tells what lay between a refused sync and its replay, by Traefik's own

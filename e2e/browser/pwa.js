@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { logIn } from './actual.js'
-import { covered, distrust, launch, mark } from './browser.js'
+import { covered, distrust, launch, mark } from './engines.js'
 import { atEnd } from './common.js'
 import { Stand } from './stand.js'
 

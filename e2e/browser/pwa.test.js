@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { logIn } from './actual.js'
-import { atLogin, covered, isMarked, mark, newTab } from './browser.js'
+import { atLogin, covered, isMarked, mark, newTab } from './engines.js'
 import { until } from './common.js'
 import { begin, call, enter, enterCovered, expire, handWritten, Pwa, refused, workbox } from './pwa.js'
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { addTransaction, atAccount, clients, logIn, open, readsBack, saved, sync, syncs } from './actual.js'
-import { atLogin, covered, isMarked, mark, newTab } from './browser.js'
+import { atLogin, covered, isMarked, mark, newTab } from './engines.js'
 import { Stand } from './stand.js'
 
 for (const client of clients) {

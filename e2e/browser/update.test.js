@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { addTransaction, atAccount, clients, offersUpdate, open, readsBack, saved, syncs } from './actual.js'
-import { covered, distrust, isMarked, mark } from './browser.js'
+import { covered, distrust, isMarked, mark } from './engines.js'
 import { until } from './common.js'
 import { Stand } from './stand.js'
 

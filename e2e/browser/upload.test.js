@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { addTransaction, clients, fill, open, openAnew, saved, showAccount, showsPayment } from './actual.js'
-import { covered, isMarked, mark } from './browser.js'
+import { covered, isMarked, mark } from './engines.js'
 import { until } from './common.js'
 import { Stand } from './stand.js'
 

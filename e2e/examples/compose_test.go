@@ -261,7 +261,7 @@ func TestCompose(t *testing.T) {
 	})
 	t.Run("health", func(t *testing.T) { checkHealth(t, project, at.dir, actualPort, address(at.api)) })
 	t.Run("origins", func(t *testing.T) {
-		b := newBrowser(t, at.web, at.websecure) // a preflight carries no cookie
+		b := newClient(t, at.web, at.websecure) // a preflight carries no cookie
 		preflight := []string{"Origin: " + listed, "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: x-actual-token"}
 		if res := b.Send("OPTIONS", budgetURL+"/sync/sync", "", preflight...); res.Header.Get("Access-Control-Allow-Origin") != "" {
 			t.Errorf("nobody asked for CORS: %v", res.Header)

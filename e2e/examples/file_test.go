@@ -79,7 +79,7 @@ func dynamic(t *testing.T, name, app, idp, endpoint string, changes map[string]s
 
 // startFile starts Traefik with a static example and the dynamic configuration
 // that it names.
-func startFile(t *testing.T, name, dynamicText string) (*stand.Traefik, *browser) {
+func startFile(t *testing.T, name, dynamicText string) (*stand.Traefik, *client) {
 	t.Helper()
 	return startTraefik(t, func(s setup) []string {
 		writeFile(t, filepath.Join(s.dir, name), s.static(t, name))

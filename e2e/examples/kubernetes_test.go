@@ -153,7 +153,7 @@ const (
 
 // checkReturn visits the app as such a proxy does, and checks which host the
 // login would come back to.
-func checkReturn(t *testing.T, b *browser, external string) {
+func checkReturn(t *testing.T, b *client, external string) {
 	t.Helper()
 	res := b.Send("GET", budgetURL+"/", "", slices.Concat(navigation, []string{"X-Forwarded-Proto: https", "X-Forwarded-Host: " + forwardedHost})...)
 	location, err := res.Location()
@@ -162,9 +162,9 @@ func checkReturn(t *testing.T, b *browser, external string) {
 	}
 }
 
-// startChart starts Traefik as its chart does with values, and returns a browser
+// startChart starts Traefik as its chart does with values, and returns a client
 // that finds it once it has the routes of the example.
-func startChart(t *testing.T, c *cluster, values string) *browser {
+func startChart(t *testing.T, c *cluster, values string) *client {
 	t.Helper()
 	traefik, b := startTraefik(t, func(s setup) []string {
 		args := adapt(t, chartArgs(t, values), map[string][]string{

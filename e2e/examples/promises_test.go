@@ -74,9 +74,9 @@ var watching = []string{
 }
 
 // startTraefik runs Traefik until the test ends, with the arguments that args
-// returns for where it is put, and returns it with a browser that finds it. It
+// returns for where it is put, and returns it with a client that finds it. It
 // has the plugin of the working tree.
-func startTraefik(t *testing.T, args func(setup) []string) (*stand.Traefik, *browser) {
+func startTraefik(t *testing.T, args func(setup) []string) (*stand.Traefik, *client) {
 	t.Helper()
 	s := setup{dir: t.TempDir()}
 	if err := stand.LinkPlugin(s.dir); err != nil {
@@ -102,7 +102,7 @@ func startTraefik(t *testing.T, args func(setup) []string) (*stand.Traefik, *bro
 			t.Error(err)
 		}
 	})
-	return traefik, newBrowser(t, s.web, s.websecure)
+	return traefik, newClient(t, s.web, s.websecure)
 }
 
 // promises checks what an installation has to do for the app at budgetURL.
@@ -116,7 +116,7 @@ type promises struct {
 	page, script string
 }
 
-func (p promises) check(t *testing.T, b *browser) {
+func (p promises) check(t *testing.T, b *client) {
 	t.Helper()
 	expect := func(what string, ok bool, res response) {
 		t.Helper()

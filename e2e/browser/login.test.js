@@ -12,8 +12,8 @@ import {
 	saved,
 	syncInVain,
 } from './actual.js'
-import { atLogin, covered, isMarked, mark, newTab } from './engines.js'
 import { until } from './common.js'
+import { atLogin, covered, isMarked, mark, newTab } from './engines.js'
 import { Stand } from './stand.js'
 
 for (const client of clients) {

@@ -49,7 +49,7 @@ demo: build ## Start the whole stack and print the URL to open
 	@cd e2e && go build -o bin/demo ./demo && exec bin/demo
 
 .PHONY: test
-test: browsers lint unit yaegi e2e browser ## Run every check and test
+test: engines lint unit yaegi e2e browser ## Run every check and test
 
 .PHONY: lint
 lint: prerequisites ## Check the form of the code
@@ -82,7 +82,7 @@ e2e: build e2e/bin/kube-apiserver ## Test the plugin in a real Traefik
 	cd e2e && go test -count=1 -timeout 20m ./...
 
 .PHONY: browser
-browser: browsers build ## Test the plugin and its scripts in browsers, or in one: ENGINE=firefox
+browser: engines build ## Test the plugin and its scripts in browsers, or in one: ENGINE=firefox
 	cd e2e && go build -o bin/control ./control
 	cd e2e && node --test --test-concurrency=2 --test-timeout=1200000 $(reporters) $(tests)
 
@@ -92,7 +92,7 @@ docs: e2e/bin/traefik ## Hold the documentation to the code, the examples and th
 
 .PHONY: release-check
 release-check: ## Tell whether VERSION can be released, and how
-	@cd e2e && go run ./release "$${VERSION:-}"
+	@cd e2e && go run ./release/check "$${VERSION:-}"
 
 .PHONY: fuzz
 fuzz: ## Fuzz each target for FUZZTIME
@@ -106,8 +106,8 @@ bench: build ## Measure what the plugin costs; compare within one run only
 .PHONY: build
 build: prerequisites e2e/bin/traefik e2e/node_modules/.package-lock.json ## Build Traefik and install Actual Budget
 
-.PHONY: browsers
-browsers:
+.PHONY: engines
+engines:
 	@e2e/prerequisites $(ENGINE)
 
 .PHONY: prerequisites

@@ -8,31 +8,21 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/traefik-reauth/reauth/e2e/probe"
 	"github.com/traefik-reauth/reauth/e2e/stand"
 	"github.com/traefik-reauth/reauth/e2e/visitor"
 )
 
 // startActual starts an Actual Budget server and a stand before it, and returns
 // both with a client.
-func startActual(t *testing.T) (*stand.Stand, *stand.Actual, *client) {
+func startActual(t *testing.T) (*stand.Stand, *stand.Actual, *visitor.Visitor) {
 	t.Helper()
-	actual, err := stand.StartActual(t.Context(), t.TempDir(), stand.CurrentClient)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Log(actual.Log())
-		}
-		if err := actual.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	actual := probe.StartActual(t)
 	s, err := startStand(t, actual.URL, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s, actual, newClient(t, http1(s.URL), appHost)
+	return s, actual, visitor.At(t, s.URL(appHost), visitor.HTTP1, s.TLS())
 }
 
 // TestActualBudgetExpiresAndComesBack is the main job: the real server, its
@@ -42,25 +32,25 @@ func TestActualBudgetExpiresAndComesBack(t *testing.T) {
 	asJSON := append([]string{"Content-Type: application/json"}, fetch...)
 	call := func(method, path, body string, headers ...string) map[string]any {
 		t.Helper()
-		res := c.send(method, path, body, append(headers, asJSON...)...)
+		res := c.Send(method, path, body, append(headers, asJSON...)...)
 		var answer struct {
 			Status string
 			Data   map[string]any
 		}
 		if err := json.Unmarshal([]byte(res.Text), &answer); err != nil || res.StatusCode != http.StatusOK || answer.Status != "ok" {
-			t.Fatalf("%s %s: %s", method, path, describe(res))
+			t.Fatalf("%s %s: %s", method, path, res)
 		}
 		return answer.Data
 	}
 	listFiles := func(token string) response {
-		return c.send("GET", "/sync/list-user-files", "", append([]string{"X-ACTUAL-TOKEN: " + token}, fetch...)...)
+		return c.Send("GET", "/sync/list-user-files", "", append([]string{"X-ACTUAL-TOKEN: " + token}, fetch...)...)
 	}
 	isFiles := func(res response) bool {
 		return res.StatusCode == http.StatusOK && res.Text == `{"status":"ok","data":[]}`
 	}
 
-	if res := c.logIn("/"); res.StatusCode != http.StatusOK || !strings.Contains(res.Text, "<title>Actual</title>") {
-		t.Fatalf("the app did not load: %s", describe(res))
+	if res := c.LogIn("/"); res.StatusCode != http.StatusOK || !strings.Contains(res.Text, "<title>Actual</title>") {
+		t.Fatalf("the app did not load: %s", res)
 	}
 	if data := call("GET", "/account/needs-bootstrap", ""); data["bootstrapped"] != false {
 		t.Fatalf("the server is not new: %v", data)
@@ -71,51 +61,51 @@ func TestActualBudgetExpiresAndComesBack(t *testing.T) {
 		t.Fatal("Actual's login gave no token")
 	}
 	if res := listFiles(token); !isFiles(res) {
-		t.Fatalf("list files: %s", describe(res))
+		t.Fatalf("list files: %s", res)
 	}
 
-	c.expire(s)
+	c.Expire(s.Authentik)
 	if res := listFiles(token); !res.IsChallenge() {
-		t.Errorf("list files, expired: %s", describe(res))
+		t.Errorf("list files, expired: %s", res)
 	}
 	sync := []string{"Content-Type: application/actual-sync", "X-ACTUAL-TOKEN: " + token}
-	if res := c.send("POST", "/sync/sync", "edits", append(sync, fetch...)...); !res.IsChallenge() {
-		t.Errorf("sync, expired: %s", describe(res))
+	if res := c.Send("POST", "/sync/sync", "edits", append(sync, fetch...)...); !res.IsChallenge() {
+		t.Errorf("sync, expired: %s", res)
 	}
-	if res := c.send("GET", "/sw.js", "", forWorker...); !isRecovery(res) {
-		t.Errorf("worker script, expired: %s", describe(res))
+	if res := c.Send("GET", "/sw.js", "", forWorker...); !res.IsRecovery() {
+		t.Errorf("worker script, expired: %s", res)
 	}
 
-	if res := c.visit(refreshURL("/accounts"), navigation...); res.StatusCode != http.StatusOK || res.Request.URL.String() != c.url("/accounts") {
-		t.Errorf("the way back ended at %s with %s", res.Request.URL, describe(res))
+	if res := c.Visit(visitor.RefreshPath("/accounts"), navigation...); res.StatusCode != http.StatusOK || res.Request.URL.String() != c.URL("/accounts") {
+		t.Errorf("the way back ended at %s with %s", res.Request.URL, res)
 	}
 	if res := listFiles(token); !isFiles(res) {
-		t.Errorf("list files after the renewal: %s", describe(res))
+		t.Errorf("list files after the renewal: %s", res)
 	}
 
-	c.expire(s)
+	c.Expire(s.Authentik)
 	s.Authentik.ExpireSSO()
 	if res := listFiles(token); !res.IsChallenge() {
-		t.Errorf("list files, both expired: %s", describe(res))
+		t.Errorf("list files, both expired: %s", res)
 	}
-	if res := c.logIn(refreshURL("/accounts")); res.StatusCode != http.StatusOK || res.Request.URL.String() != c.url("/accounts") {
-		t.Errorf("the login ended at %s with %s", res.Request.URL, describe(res))
+	if res := c.LogIn(visitor.RefreshPath("/accounts")); res.StatusCode != http.StatusOK || res.Request.URL.String() != c.URL("/accounts") {
+		t.Errorf("the login ended at %s with %s", res.Request.URL, res)
 	}
 	if res := listFiles(token); !isFiles(res) {
-		t.Errorf("list files after the login: %s", describe(res))
+		t.Errorf("list files after the login: %s", res)
 	}
 	// Actual's own refusal stays its own.
 	if res := listFiles("wrong"); res.StatusCode != http.StatusUnauthorized || res.IsChallenge() || !strings.Contains(res.Text, "token-not-found") {
-		t.Errorf("list files with a wrong token: %s", describe(res))
+		t.Errorf("list files with a wrong token: %s", res)
 	}
 }
 
 func TestActualBudgetsWorkerScriptComesBehindTheRefreshScript(t *testing.T) {
 	_, _, c := startActual(t)
-	c.enter(good)
-	alone := c.send("GET", "/sw.js", "", fetch...)
-	if res := c.send("GET", "/sw.js", "", forWorker...); alone.Text == "" || !isPrefixed(res, alone.Text) || res.ContentLength != int64(len(res.Text)) {
-		t.Errorf("got %s", describe(res))
+	c.Enter()
+	alone := c.Send("GET", "/sw.js", "", fetch...)
+	if res := c.Send("GET", "/sw.js", "", forWorker...); alone.Text == "" || !res.IsPrefixed(alone.Text) || res.ContentLength != int64(len(res.Text)) {
+		t.Errorf("got %s", res)
 	}
 }
 
@@ -123,7 +113,7 @@ func TestActualBudgetsWorkerScriptComesBehindTheRefreshScript(t *testing.T) {
 // and takes nothing away.
 func TestActualBudgetsAnswersAreUntouched(t *testing.T) {
 	_, actual, c := startActual(t)
-	c.enter(good)
+	c.Enter()
 	straight := &http.Client{Transport: &http.Transport{DisableCompression: true, DisableKeepAlives: true}}
 	for _, path := range []string{"/", "/sw.js", "/info", "/account/needs-bootstrap"} {
 		for _, headers := range [][]string{navigation, fetch} {
@@ -136,7 +126,7 @@ func TestActualBudgetsAnswersAreUntouched(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			through := c.send("GET", path, "", headers...)
+			through := c.Send("GET", path, "", headers...)
 			if through.StatusCode != direct.StatusCode || through.Text != string(body) {
 				t.Errorf("%s: %s with %d bytes became %s with %d", path, direct.Status, len(body), through.Status, len(through.Text))
 			}

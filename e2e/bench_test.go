@@ -28,14 +28,13 @@ func BenchmarkRequest(b *testing.B) {
 		{"reauth/preflight", corsHost, "OPTIONS", none, append([]string{"Access-Control-Request-Method: PUT"}, fromListed...), http.StatusNoContent},
 	} {
 		b.Run(bm.name, func(b *testing.B) {
-			c := newClient(b, overHTTP1, bm.host)
-			c.enter(bm.session)
+			c := enter(newClient(b, overHTTP1, bm.host), bm.session)
 			for b.Loop() {
 				if bm.session == none {
-					c.setCookie("") // the cookie of a refused request would be sent with the next
+					c.SetSession("") // the cookie of a refused request would be sent with the next
 				}
-				if res := c.send(bm.method, "/api/data", "", bm.headers...); res.StatusCode != bm.status {
-					b.Fatal(describe(res))
+				if res := c.Send(bm.method, "/api/data", "", bm.headers...); res.StatusCode != bm.status {
+					b.Fatal(res)
 				}
 			}
 		})

@@ -96,7 +96,7 @@ func TestPreflightsOfListedOriginsNeverReachTheAuthServer(t *testing.T) {
 	c := newClient(t, overHTTP1, corsHost)
 	ask := func(origin string) int {
 		before := overHTTP1.asked(corsHost)
-		c.send("OPTIONS", "/api/data", "", "Origin: "+origin, "Access-Control-Request-Method: PUT")
+		c.Send("OPTIONS", "/api/data", "", "Origin: "+origin, "Access-Control-Request-Method: PUT")
 		return overHTTP1.asked(corsHost) - before
 	}
 	if asked := ask(listedOrigin); asked != 0 {
@@ -111,13 +111,12 @@ func TestPreflightsOfListedOriginsNeverReachTheAuthServer(t *testing.T) {
 // headers of its own: the browser must see one of each.
 func TestAppsCORSHeadersAreReplacedForListedOrigins(t *testing.T) {
 	forEachProtocol(t, func(t *testing.T, p protocol) {
-		c := newClient(t, p, corsHost)
-		c.enter(good)
+		c := newClient(t, p, corsHost).Enter()
 		for origin, want := range map[string]string{listedOrigin: listedOrigin, unlistedOrigin: "*"} {
-			res := c.send("GET", "/api/data", "", append([]string{"Origin: " + origin}, fetch...)...)
+			res := c.Send("GET", "/api/data", "", append([]string{"Origin: " + origin}, fetch...)...)
 			credentials := res.Header.Get("Access-Control-Allow-Credentials") == "true"
 			if got := res.Header["Access-Control-Allow-Origin"]; len(got) != 1 || got[0] != want || credentials != (origin == listedOrigin) {
-				t.Errorf("%s: got %s", origin, describe(res))
+				t.Errorf("%s: got %s", origin, res)
 			}
 		}
 	})
@@ -132,20 +131,20 @@ func TestVaryOnEveryResponseWithAList(t *testing.T) {
 			t.Errorf("%s: Vary %q", name, vary)
 		}
 	}
-	check("login redirect", c.send("GET", "/", "", navigation...))
-	check("challenge", c.send("GET", "/api/data", "", fetch...))
-	check("refresh, expired", c.send("GET", "/_reauth", "", fetch...))
-	check("refresh page", c.send("GET", "/_reauth", "", navigation...))
-	check("recovery script", c.send("GET", "/sw.js", "", forWorker...))
-	check("405", c.send("POST", "/_reauth", "", fetch...))
-	c.enter(good)
-	page := c.send("GET", "/", "", navigation...)
+	check("login redirect", c.Send("GET", "/", "", navigation...))
+	check("challenge", c.Send("GET", "/api/data", "", fetch...))
+	check("refresh, expired", c.Send("GET", "/_reauth", "", fetch...))
+	check("refresh page", c.Send("GET", "/_reauth", "", navigation...))
+	check("recovery script", c.Send("GET", "/sw.js", "", forWorker...))
+	check("405", c.Send("POST", "/_reauth", "", fetch...))
+	c.Enter()
+	page := c.Send("GET", "/", "", navigation...)
 	check("page", page)
 	if got := page.Header["Vary"]; len(got) != 2 || got[0] != "Accept-Encoding" {
 		t.Errorf("the app's own Vary became %q", got)
 	}
-	check("refresh", c.send("GET", "/_reauth", "", fetch...))
-	check("worker script", c.send("GET", "/sw.js", "", forWorker...))
+	check("refresh", c.Send("GET", "/_reauth", "", fetch...))
+	check("worker script", c.Send("GET", "/sw.js", "", forWorker...))
 }
 
 // Every refused request without a session gets a session and a cookie of its
@@ -155,15 +154,15 @@ func TestRefusedCallsDoNotBreakALoginInFlight(t *testing.T) {
 		c := newClient(t, overHTTP1, host)
 		// The poll leaves the browser before the login's cookie is there, and
 		// its answer arrives after it.
-		poll := newClient(t, overHTTP1, host).send("GET", "/api/data", "", fetch...)
-		page := c.visit("/budget", navigation...)
-		c.Jar.SetCookies(c.root(), poll.Cookies())
+		poll := newClient(t, overHTTP1, host).Send("GET", "/api/data", "", fetch...)
+		page := c.Visit("/budget", navigation...)
+		c.Jar.SetCookies(c.Root(), poll.Cookies())
 		return c.Submit(page)
 	}
 	if res := login(t, plainHost); res.StatusCode != 400 || !strings.Contains(res.Text, "mismatched session ID") {
-		t.Errorf("without the plugin the login should break, got %s", describe(res))
+		t.Errorf("without the plugin the login should break, got %s", res)
 	}
 	if res := login(t, appHost); res.StatusCode != 200 || res.Text != "page /budget" {
-		t.Errorf("with the plugin: got %s", describe(res))
+		t.Errorf("with the plugin: got %s", res)
 	}
 }

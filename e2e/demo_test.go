@@ -56,19 +56,19 @@ func TestDemoServesActualAndStopsCleanly(t *testing.T) {
 	found := await("URL", printed)
 	base, expire := found[1], found[2]
 
-	c := newClient(t, http1(func(string) string { return base }), appHost)
-	if res := c.logIn("/"); !strings.Contains(res.Text, "<title>Actual</title>") {
-		t.Errorf("%s shows %s", base, describe(res))
+	c := visitor.At(t, base, visitor.HTTP1, nil)
+	if res := c.LogIn("/"); !strings.Contains(res.Text, "<title>Actual</title>") {
+		t.Errorf("%s shows %s", base, res)
 	}
-	if res := c.send("GET", "/account/needs-bootstrap", "", fetch...); !strings.Contains(res.Text, `"bootstrapped":true`) {
-		t.Errorf("Actual has no password: %s", describe(res))
+	if res := c.Send("GET", "/account/needs-bootstrap", "", fetch...); !strings.Contains(res.Text, `"bootstrapped":true`) {
+		t.Errorf("Actual has no password: %s", res)
 	}
 	form := url.Values{"session": {"proxy"}}.Encode()
 	if res := c.Do(visitor.Request(t, "POST", expire, form, "Content-Type: application/x-www-form-urlencoded"), false); res.StatusCode != http.StatusNoContent {
-		t.Errorf("%s: %s", expire, describe(res))
+		t.Errorf("%s: %s", expire, res)
 	}
-	if res := c.send("GET", "/account/needs-bootstrap", "", fetch...); !res.IsChallenge() {
-		t.Errorf("expired: %s", describe(res))
+	if res := c.Send("GET", "/account/needs-bootstrap", "", fetch...); !res.IsChallenge() {
+		t.Errorf("expired: %s", res)
 	}
 	await("refusal", told)
 	if secret := private.FindString(demo.Log()); secret != "" {

@@ -3,19 +3,16 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"net/url"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/traefik-reauth/reauth/e2e/authentik"
+	"github.com/traefik-reauth/reauth/e2e/probe"
 	"github.com/traefik-reauth/reauth/e2e/stand"
 	"github.com/traefik-reauth/reauth/e2e/visitor"
 )
@@ -42,7 +39,7 @@ const (
 
 var (
 	shared *stand.Stand
-	app    probe
+	app    probe.App
 )
 
 func TestMain(m *testing.M) {
@@ -60,7 +57,7 @@ func runShared(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	defer os.RemoveAll(dir)
-	upstream, server, err := stand.Serve(app.handler())
+	upstream, server, err := stand.Serve(app.Handler())
 	if err != nil {
 		return 1, err
 	}
@@ -113,46 +110,28 @@ func runShared(m *testing.M) (code int, err error) {
 	code = m.Run()
 	log := shared.Log()
 	if code != 0 {
-		fmt.Printf("--- Traefik:\n%s\n", aboveDebug(log))
+		fmt.Printf("--- Traefik:\n%s\n", stand.AboveDebug(log))
 	}
 	if strings.Contains(log, "panic") {
-		return 1, fmt.Errorf("something in Traefik panicked:\n%s", aboveDebug(log))
+		return 1, fmt.Errorf("something in Traefik panicked:\n%s", stand.AboveDebug(log))
 	}
 	return code, nil
 }
 
-// aboveDebug returns the last lines of a log that are no debug messages.
-func aboveDebug(log string) string {
-	lines := slices.DeleteFunc(strings.Split(log, "\n"), func(line string) bool { return strings.Contains(line, " DBG ") })
-	return strings.Join(lines[max(0, len(lines)-60):], "\n")
-}
-
 // protocol is a way to reach Traefik.
 type protocol struct {
-	name  string
-	base  func(host string) string
-	major int
-	http  *http.Protocols
+	name    string
+	base    func(host string) string
+	version visitor.Version
 }
 
 var (
-	overHTTP1 = http1(func(host string) string { return shared.URL(host) })
-	overTLS1  = protocol{"HTTP/1.1 over TLS", func(host string) string { return shared.SecureURL(host) }, 1, overHTTP1.http}
-	overTLS2  = protocol{"HTTP/2 over TLS", overTLS1.base, 2, oneProtocol((*http.Protocols).SetHTTP2)}
+	overHTTP1 = protocol{"HTTP/1.1", func(host string) string { return shared.URL(host) }, visitor.HTTP1}
+	overTLS1  = protocol{"HTTP/1.1 over TLS", func(host string) string { return shared.SecureURL(host) }, visitor.HTTP1}
+	overTLS2  = protocol{"HTTP/2 over TLS", overTLS1.base, visitor.HTTP2}
 
 	allProtocols = []protocol{overHTTP1, overTLS1, overTLS2}
 )
-
-// http1 is plain HTTP/1.1 to hosts whose URLs base tells.
-func http1(base func(host string) string) protocol {
-	return protocol{"HTTP/1.1", base, 1, oneProtocol((*http.Protocols).SetHTTP1)}
-}
-
-func oneProtocol(set func(*http.Protocols, bool)) *http.Protocols {
-	var p http.Protocols
-	set(&p, true)
-	return &p
-}
 
 // behave changes how the auth server acts towards a host and returns how it
 // acted before.
@@ -176,87 +155,17 @@ func forEachProtocol(t *testing.T, test func(*testing.T, protocol)) {
 	}
 }
 
-// client is a visitor of one app.
-type client struct {
-	*visitor.Visitor
-	protocol  protocol
-	host      string
-	transport *http.Transport
-}
-
-func newClient(t testing.TB, p protocol, host string) *client {
+// newClient returns a visitor of an app of the shared stand.
+func newClient(t testing.TB, p protocol, host string) *visitor.Visitor {
 	t.Helper()
-	transport := &http.Transport{
-		DialContext:     stand.Dial,
-		TLSClientConfig: shared.TLS(),
-		Protocols:       p.http,
-		// A test compares bytes as they were sent.
-		DisableCompression: true,
-	}
-	return &client{visitor.New(t, only{transport, p.major}), p, host, transport}
-}
-
-// only lets no answer pass that came over another version of HTTP.
-type only struct {
-	*http.Transport
-	major int
-}
-
-func (o only) RoundTrip(req *http.Request) (*http.Response, error) {
-	res, err := o.Transport.RoundTrip(req)
-	if err == nil && res.ProtoMajor != o.major {
-		return nil, errors.Join(fmt.Errorf("the answer came over %s", res.Proto), res.Body.Close())
-	}
-	return res, err
-}
-
-// url returns the URL of a path on the client's app.
-func (c *client) url(path string) string { return c.protocol.base(c.host) + path }
-
-// cookie returns the value of the app's session cookie, empty if there is none.
-func (c *client) cookie() string { return c.Cookie(c.url("/"), c.cookieName()) }
-
-// setCookie sets the app's session cookie.
-func (c *client) setCookie(value string) {
-	c.Jar.SetCookies(c.root(), []*http.Cookie{{Name: c.cookieName(), Value: value}})
-}
-
-func (c *client) cookieName() string {
-	return authentik.App{ExternalHost: c.url("")}.CookieName()
-}
-
-// root returns the URL of the app's root.
-func (c *client) root() *url.URL {
-	u, err := url.Parse(c.url("/"))
-	if err != nil {
-		c.T.Fatal(err)
-	}
-	return u
+	return visitor.At(t, p.base(host), p.version, shared.TLS())
 }
 
 // response is an answer that was read to its end.
 type response = visitor.Response
 
-// send is Send to a path of the app.
-func (c *client) send(method, path, body string, headers ...string) response {
-	c.T.Helper()
-	return c.Send(method, c.url(path), body, headers...)
-}
-
-// visit is Visit to a path of the app.
-func (c *client) visit(path string, headers ...string) response {
-	c.T.Helper()
-	return c.Visit(c.url(path), headers...)
-}
-
 // How browsers mark their requests.
 var navigation, fetch, forWorker = visitor.Navigation, visitor.Fetch, visitor.ForWorker
-
-// logIn is LogIn on the way to a path of the app.
-func (c *client) logIn(path string) response {
-	c.T.Helper()
-	return c.LogIn(c.url(path))
-}
 
 // session is the state of a client's proxy session.
 type session string
@@ -267,43 +176,14 @@ const (
 	none    session = "no session"
 )
 
-// enter brings a client of the shared stand into a state, and one of another
-// stand into a good session.
-func (c *client) enter(state session) {
+// enter returns a client of the shared stand that it has brought into a state.
+func enter(c *visitor.Visitor, state session) *visitor.Visitor {
 	c.T.Helper()
-	if state == none {
-		return
-	}
-	if landed := c.logIn("/"); landed.StatusCode != http.StatusOK || landed.Request.URL.String() != c.url("/") {
-		c.T.Fatalf("the login led to %s %s: %s", landed.Status, landed.Request.URL, landed.Text)
+	if state != none {
+		c.Enter()
 	}
 	if state == expired {
-		c.expire(shared)
+		c.Expire(shared.Authentik)
 	}
-}
-
-// expire ends the client's proxy session, as the end of its token does.
-func (c *client) expire(s *stand.Stand) {
-	c.T.Helper()
-	if !s.Authentik.ExpireSession(c.cookie()) {
-		c.T.Fatal("there was no session to expire")
-	}
-}
-
-// isLogin reports whether res is the redirect to the login, untouched.
-func isLogin(res response) bool {
-	location := res.Header.Get("Location")
-	return res.StatusCode == http.StatusFound && len(res.Cookies()) == 1 &&
-		(strings.Contains(location, "/application/o/authorize/?client_id=") || strings.Contains(location, "/outpost.goauthentik.io/start?rd="))
-}
-
-// describe tells what a response was, for a test that wanted another.
-func describe(res response) string {
-	var header bytes.Buffer
-	_ = res.Header.Write(&header)
-	format := "%s\n%s\n%.300s"
-	if res.Header.Get("Content-Encoding") != "" {
-		format = "%s\n%s\n%.300q"
-	}
-	return fmt.Sprintf(format, res.Status, header.String(), res.Text)
+	return c
 }

@@ -26,11 +26,11 @@ func outcomeOf(res, straight response, authStatus int) outcome {
 	switch {
 	case res.IsChallenge():
 		return challenge
-	case isLogin(res):
+	case res.IsLogin():
 		return login
-	case isRecovery(res):
+	case res.IsRecovery():
 		return recovery
-	case isPrefixed(res, straight.Text):
+	case res.IsPrefixed(straight.Text):
 		return prefixed
 	case authStatus != 0 && res.StatusCode == authStatus:
 		return fromAuth
@@ -40,7 +40,7 @@ func outcomeOf(res, straight response, authStatus int) outcome {
 		res.Header.Get("Location") == straight.Header.Get("Location") && res.Header.Get("WWW-Authenticate") == "":
 		return fromApp
 	}
-	return outcome(describe(res))
+	return outcome(res.String())
 }
 
 // TestAnswerMatrix sends every kind of request in every state of the session.
@@ -123,23 +123,21 @@ func TestAnswerMatrix(t *testing.T) {
 			if row.path == "" {
 				row.path = "/budget"
 			}
-			straight := newClient(t, p, bareHost).send(row.method, row.path, row.body, row.headers...)
+			straight := newClient(t, p, bareHost).Send(row.method, row.path, row.body, row.headers...)
 			for _, state := range []session{good, expired, none} {
 				t.Run(row.name+", "+string(state), func(t *testing.T) {
 					c := newClient(t, p, row.host)
 					if row.host == downHost {
 						// Who logs in somewhere has a cookie to send here.
-						elsewhere := newClient(t, p, appHost)
-						elsewhere.enter(state)
-						c.setCookie(elsewhere.cookie())
+						c.SetSession(enter(newClient(t, p, appHost), state).Session())
 					} else {
-						c.enter(state)
+						enter(c, state)
 					}
 					if row.host == failingHost {
 						before := p.behave(failingHost, authentik.Behaviour{Status: row.authStatus})
 						defer p.behave(failingHost, before)
 					}
-					got := outcomeOf(c.send(row.method, row.path, row.body, row.headers...), straight, row.authStatus)
+					got := outcomeOf(c.Send(row.method, row.path, row.body, row.headers...), straight, row.authStatus)
 					if want := row.want[state]; got != want {
 						t.Errorf("want %s, got %s", want, got)
 					}
@@ -152,13 +150,12 @@ func TestAnswerMatrix(t *testing.T) {
 // What the matrix calls the app's answer knows the user, and the request's body
 // has reached the app.
 func TestAppKnowsItsUserAndGetsTheBody(t *testing.T) {
-	c := newClient(t, overHTTP1, appHost)
-	c.enter(good)
-	if got := c.send("GET", "/whoami", "", fetch...).Text; got != authentik.Username {
+	c := newClient(t, overHTTP1, appHost).Enter()
+	if got := c.Send("GET", "/whoami", "", fetch...).Text; got != authentik.Username {
 		t.Errorf("the user is %q", got)
 	}
 	sync := append([]string{"Content-Type: application/actual-sync"}, fetch...)
-	if got := c.send("POST", "/sync/sync", "edits", sync...).Text; got != "synced edits" {
+	if got := c.Send("POST", "/sync/sync", "edits", sync...).Text; got != "synced edits" {
 		t.Errorf("got %s", got)
 	}
 }

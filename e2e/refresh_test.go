@@ -13,17 +13,14 @@ import (
 	"testing"
 
 	"github.com/traefik-reauth/reauth/e2e/authentik"
+	"github.com/traefik-reauth/reauth/e2e/probe"
 	"github.com/traefik-reauth/reauth/e2e/stand"
 	"github.com/traefik-reauth/reauth/e2e/visitor"
 )
 
-// refreshURL returns the refresh path that leads back to rd.
-func refreshURL(rd string) string { return "/_reauth?rd=" + url.QueryEscape(rd) }
-
 func TestRefreshVisitWithGoodSession(t *testing.T) {
 	forEachProtocol(t, func(t *testing.T, p protocol) {
-		c := newClient(t, p, appHost)
-		c.enter(good)
+		c := newClient(t, p, appHost).Enter()
 		for rd, want := range map[string]string{
 			"/budget?month=2026-11#table":           "/budget?month=2026-11#table",
 			"":                                      "/",
@@ -39,15 +36,15 @@ func TestRefreshVisitWithGoodSession(t *testing.T) {
 			"/a/%2e%2e/outpost.goauthentik.io/ping": "/",
 			"/a%2Fb/%2e%2e/_reauth":                 "/",
 		} {
-			res := c.send("GET", refreshURL(rd), "", navigation...)
+			res := c.Send("GET", visitor.RefreshPath(rd), "", navigation...)
 			if res.StatusCode != http.StatusSeeOther || res.Header.Get("Location") != want || res.Text != "" ||
 				res.Header.Get("Cache-Control") != "no-store" || len(res.Cookies()) != 0 {
-				t.Errorf("rd %q: got %s", rd, describe(res))
+				t.Errorf("rd %q: got %s", rd, res)
 			}
 		}
 		for query, want := range map[string]string{"rd=/a&rd=/b": "/", "rd=%zz": "/", "rd=/a;b": "/a;b", "x=1;y&rd=/a": "/a"} {
-			if res := c.send("GET", "/_reauth?"+query, "", navigation...); res.StatusCode != http.StatusSeeOther || res.Header.Get("Location") != want {
-				t.Errorf("%s: got %s", query, describe(res))
+			if res := c.Send("GET", "/_reauth?"+query, "", navigation...); res.StatusCode != http.StatusSeeOther || res.Header.Get("Location") != want {
+				t.Errorf("%s: got %s", query, res)
 			}
 		}
 	})
@@ -89,12 +86,11 @@ func TestRefreshPageIsShownWithoutAskingTheAuthServer(t *testing.T) {
 	forEachProtocol(t, func(t *testing.T, p protocol) {
 		for _, tt := range tests {
 			t.Run(tt.name, func(t *testing.T) {
-				c := newClient(t, p, tt.host)
-				c.enter(tt.state)
+				c := enter(newClient(t, p, tt.host), tt.state)
 				asked := p.asked(tt.host)
-				res := c.send("GET", tt.path, "", tt.headers...)
+				res := c.Send("GET", tt.path, "", tt.headers...)
 				if !isPage(res, strings.Contains(strings.Join(tt.headers, " "), "Sec-Fetch-Site: ")) {
-					t.Errorf("got %s", describe(res))
+					t.Errorf("got %s", res)
 				}
 				allowed := "default-src 'none'; "
 				for _, source := range inline.FindAllStringSubmatch(res.Text, -1) {
@@ -104,11 +100,11 @@ func TestRefreshPageIsShownWithoutAskingTheAuthServer(t *testing.T) {
 				if policy := res.Header.Get("Content-Security-Policy"); !sameDirectives(policy, allowed+"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'") {
 					t.Errorf("the page has what allows %q, and the policy is %q", allowed, policy)
 				}
-				head := c.send("HEAD", tt.path, "", tt.headers...)
+				head := c.Send("HEAD", tt.path, "", tt.headers...)
 				head.Header.Del("Date")
 				res.Header.Del("Date")
 				if head.StatusCode != res.StatusCode || head.Text != "" || head.ContentLength != int64(len(res.Text)) || !reflect.DeepEqual(head.Header, res.Header) {
-					t.Errorf("HEAD: got %s", describe(head))
+					t.Errorf("HEAD: got %s", head)
 				}
 				if asked := p.asked(tt.host) - asked; asked != 0 {
 					t.Errorf("the auth server was asked %d times", asked)
@@ -127,14 +123,13 @@ func sameDirectives(a, b string) bool {
 
 func TestRefreshFetchWithGoodSession(t *testing.T) {
 	forEachProtocol(t, func(t *testing.T, p protocol) {
-		c := newClient(t, p, appHost)
-		c.enter(good)
-		for _, path := range []string{"/_reauth", refreshURL("/budget")} {
+		c := newClient(t, p, appHost).Enter()
+		for _, path := range []string{"/_reauth", visitor.RefreshPath("/budget")} {
 			for _, headers := range [][]string{fetch, {"Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: empty"}, {"Accept: */*"}} {
-				res := c.send("GET", path, "", headers...)
+				res := c.Send("GET", path, "", headers...)
 				if res.StatusCode != http.StatusNoContent || res.Text != "" || res.Header.Get("Cache-Control") != "no-store" ||
 					len(res.Cookies()) != 0 || res.Header.Get("Content-Type") != "" {
-					t.Errorf("%s with %s: got %s", path, headers, describe(res))
+					t.Errorf("%s with %s: got %s", path, headers, res)
 				}
 			}
 		}
@@ -146,11 +141,10 @@ func TestRefreshLoginRedirectIsPassedOn(t *testing.T) {
 		for _, state := range []session{expired, none} {
 			for name, headers := range map[string][]string{"visit": navigation, "fetch": fetch, "fetch without metadata": {"Accept: */*"}} {
 				t.Run(host+" "+name+" "+string(state), func(t *testing.T) {
-					c := newClient(t, overHTTP1, host)
-					c.enter(state)
-					res := c.send("GET", refreshURL("/budget"), "", headers...)
-					if !isLogin(res) {
-						t.Errorf("got %s", describe(res))
+					c := enter(newClient(t, overHTTP1, host), state)
+					res := c.Send("GET", visitor.RefreshPath("/budget"), "", headers...)
+					if !res.IsLogin() {
+						t.Errorf("got %s", res)
 					}
 				})
 			}
@@ -161,22 +155,21 @@ func TestRefreshLoginRedirectIsPassedOn(t *testing.T) {
 func TestRefreshWhileTheSSOSessionLives(t *testing.T) {
 	for _, host := range []string{appHost, oldHost} {
 		forEachProtocol(t, func(t *testing.T, p protocol) {
-			c := newClient(t, p, host)
-			c.enter(good)
+			c := newClient(t, p, host).Enter()
 
-			c.expire(shared)
-			res := c.visit("/_reauth", "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: empty")
-			if res.StatusCode != http.StatusNoContent || res.Request.URL.String() != c.url("/_reauth") {
-				t.Errorf("a fetch ended at %s with %s", res.Request.URL, describe(res))
+			c.Expire(shared.Authentik)
+			res := c.Visit("/_reauth", "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: empty")
+			if res.StatusCode != http.StatusNoContent || res.Request.URL.String() != c.URL("/_reauth") {
+				t.Errorf("a fetch ended at %s with %s", res.Request.URL, res)
 			}
-			if res := c.send("GET", "/api/data", "", fetch...); res.StatusCode != http.StatusOK {
-				t.Errorf("after the renewal: %s", describe(res))
+			if res := c.Send("GET", "/api/data", "", fetch...); res.StatusCode != http.StatusOK {
+				t.Errorf("after the renewal: %s", res)
 			}
 
-			c.expire(shared)
-			res = c.visit(refreshURL("/budget?a=1"), navigation...)
-			if res.StatusCode != http.StatusOK || res.Request.URL.String() != c.url("/budget?a=1") {
-				t.Errorf("a visit ended at %s with %s", res.Request.URL, describe(res))
+			c.Expire(shared.Authentik)
+			res = c.Visit(visitor.RefreshPath("/budget?a=1"), navigation...)
+			if res.StatusCode != http.StatusOK || res.Request.URL.String() != c.URL("/budget?a=1") {
+				t.Errorf("a visit ended at %s with %s", res.Request.URL, res)
 			}
 		})
 	}
@@ -185,9 +178,9 @@ func TestRefreshWhileTheSSOSessionLives(t *testing.T) {
 func TestRefreshWithoutSSOSessionTakesOneLogin(t *testing.T) {
 	c := newClient(t, overHTTP1, appHost)
 	before := shared.Authentik.Logins()
-	res := c.logIn(refreshURL("/budget?a=1"))
-	if res.StatusCode != http.StatusOK || res.Request.URL.String() != c.url("/budget?a=1") {
-		t.Errorf("the login ended at %s with %s", res.Request.URL, describe(res))
+	res := c.LogIn(visitor.RefreshPath("/budget?a=1"))
+	if res.StatusCode != http.StatusOK || res.Request.URL.String() != c.URL("/budget?a=1") {
+		t.Errorf("the login ended at %s with %s", res.Request.URL, res)
 	}
 	if logins := shared.Authentik.Logins() - before; logins != 1 {
 		t.Errorf("%d logins", logins)
@@ -198,45 +191,43 @@ func TestRefreshWithoutSSOSessionTakesOneLogin(t *testing.T) {
 // not renewed, and the next call says so.
 func TestRefreshWithExplicitConsent(t *testing.T) {
 	c := newClient(t, overHTTP1, consentHost)
-	c.Submit(c.logIn("/"))
-	c.expire(shared)
-	if res := c.visit("/_reauth", fetch...); !strings.Contains(res.Text, "Continue to the app?") {
-		t.Errorf("a fetch ended with %s", describe(res))
+	c.Submit(c.LogIn("/"))
+	c.Expire(shared.Authentik)
+	if res := c.Visit("/_reauth", fetch...); !strings.Contains(res.Text, "Continue to the app?") {
+		t.Errorf("a fetch ended with %s", res)
 	}
-	if res := c.send("GET", "/api/data", "", fetch...); !res.IsChallenge() {
-		t.Errorf("after it: %s", describe(res))
+	if res := c.Send("GET", "/api/data", "", fetch...); !res.IsChallenge() {
+		t.Errorf("after it: %s", res)
 	}
-	if res := c.Submit(c.visit(refreshURL("/budget"), navigation...)); res.Text != "page /budget" {
-		t.Errorf("a visit ended with %s", describe(res))
+	if res := c.Submit(c.Visit(visitor.RefreshPath("/budget"), navigation...)); res.Text != "page /budget" {
+		t.Errorf("a visit ended with %s", res)
 	}
 }
 
 // The callback also arrives on the app's own paths, marked by its query: its
 // redirect and its cookie are the auth server's and stay.
 func TestCallbackOnAnAppsPathPasses(t *testing.T) {
-	c := newClient(t, overHTTP1, appHost)
-	c.enter(good)
-	c.expire(shared)
-	authorize := c.send("GET", "/_reauth", "", fetch...).Header.Get("Location")
+	c := newClient(t, overHTTP1, appHost).Enter()
+	c.Expire(shared.Authentik)
+	authorize := c.Send("GET", "/_reauth", "", fetch...).Header.Get("Location")
 	granted := c.Do(visitor.Request(t, "GET", authorize, ""), false)
 	callback := strings.Replace(granted.Header.Get("Location"), "/outpost.goauthentik.io/callback", "/budget", 1)
 	res := c.Do(visitor.Request(t, "GET", callback, "", fetch...), false)
-	if res.StatusCode != http.StatusFound || res.Header.Get("Location") != c.url("/_reauth") || len(res.Cookies()) != 1 {
-		t.Errorf("got %s", describe(res))
+	if res.StatusCode != http.StatusFound || res.Header.Get("Location") != c.URL("/_reauth") || len(res.Cookies()) != 1 {
+		t.Errorf("got %s", res)
 	}
-	if res := c.send("GET", "/_reauth", "", fetch...); res.StatusCode != http.StatusNoContent {
-		t.Errorf("after it: %s", describe(res))
+	if res := c.Send("GET", "/_reauth", "", fetch...); res.StatusCode != http.StatusNoContent {
+		t.Errorf("after it: %s", res)
 	}
 }
 
 func TestSignOutPasses(t *testing.T) {
-	c := newClient(t, overHTTP1, appHost)
-	c.enter(good)
-	if res := c.send("GET", "/outpost.goauthentik.io/sign_out", "", fetch...); res.StatusCode != http.StatusFound {
-		t.Errorf("got %s", describe(res))
+	c := newClient(t, overHTTP1, appHost).Enter()
+	if res := c.Send("GET", "/outpost.goauthentik.io/sign_out", "", fetch...); res.StatusCode != http.StatusFound {
+		t.Errorf("got %s", res)
 	}
-	if res := c.send("GET", "/api/data", "", fetch...); !res.IsChallenge() {
-		t.Errorf("after it: %s", describe(res))
+	if res := c.Send("GET", "/api/data", "", fetch...); !res.IsChallenge() {
+		t.Errorf("after it: %s", res)
 	}
 }
 
@@ -251,20 +242,19 @@ func TestProbeTellsWhetherTheSessionIsGood(t *testing.T) {
 	forEachProtocol(t, func(t *testing.T, p protocol) {
 		for _, host := range []string{appHost, oldHost, queryHost, offHost} {
 			for state, body := range map[session]string{good: `{"active":true}`, expired: `{"active":false}`, none: `{"active":false}`} {
-				c := newClient(t, p, host)
-				c.enter(state)
-				cookie := c.cookie()
+				c := enter(newClient(t, p, host), state)
+				cookie := c.Session()
 				for _, headers := range [][]string{fetch, {"Accept: */*"}, append([]string{"X-Authentik-Jwt: " + forgedToken}, fetch...)} {
-					if res := c.send("GET", "/_reauth?probe", "", headers...); !isProbed(res, body) {
-						t.Errorf("%s, %s, %s: got %s", host, state, headers, describe(res))
+					if res := c.Send("GET", "/_reauth?probe", "", headers...); !isProbed(res, body) {
+						t.Errorf("%s, %s, %s: got %s", host, state, headers, res)
 					}
 				}
-				head := c.send("HEAD", "/_reauth?probe", "", fetch...)
+				head := c.Send("HEAD", "/_reauth?probe", "", fetch...)
 				if head.StatusCode != http.StatusOK || head.Text != "" || head.ContentLength != int64(len(body)) || len(head.Cookies()) != 0 {
-					t.Errorf("%s, %s, HEAD: got %s", host, state, describe(head))
+					t.Errorf("%s, %s, HEAD: got %s", host, state, head)
 				}
-				if c.cookie() != cookie {
-					t.Errorf("%s, %s: the cookie %q became %q", host, state, cookie, c.cookie())
+				if c.Session() != cookie {
+					t.Errorf("%s, %s: the cookie %q became %q", host, state, cookie, c.Session())
 				}
 			}
 		}
@@ -281,8 +271,8 @@ func TestProbeIsTheAuthServersErrorWhileThatFails(t *testing.T) {
 		for host, status := range map[string]int{downHost: http.StatusInternalServerError, failingHost: http.StatusServiceUnavailable} {
 			for _, query := range []string{"probe", "login"} {
 				headers := map[string][]string{"probe": fetch, "login": navigation}[query]
-				if res := newClient(t, p, host).send("GET", "/_reauth?"+query, "", headers...); res.StatusCode != status || strings.Contains(res.Text, "active") {
-					t.Errorf("%s, %s: got %s", host, query, describe(res))
+				if res := newClient(t, p, host).Send("GET", "/_reauth?"+query, "", headers...); res.StatusCode != status || strings.Contains(res.Text, "active") {
+					t.Errorf("%s, %s: got %s", host, query, res)
 				}
 			}
 		}
@@ -294,17 +284,16 @@ var expiresIn = regexp.MustCompile(`^\{"active":true,"expires_in":([0-9]+)\}$`)
 // TestProbeTellsTheEndOfTheSession has a stand of its own, as forwardAuth does not
 // hand the token on unless it is told to.
 func TestProbeTellsTheEndOfTheSession(t *testing.T) {
-	s, err := startStand(t, serveProbe(t), nil)
+	s, err := startStand(t, probe.ServeApp(t), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := newClient(t, http1(s.URL), appHost)
-	c.enter(good)
-	probe := func(headers ...string) response {
-		return c.send("GET", "/_reauth?probe", "", append(headers, fetch...)...)
+	c := visitor.At(t, s.URL(appHost), visitor.HTTP1, s.TLS()).Enter()
+	ask := func(headers ...string) response {
+		return c.Send("GET", "/_reauth?probe", "", append(headers, fetch...)...)
 	}
-	if res := probe(); !isProbed(res, `{"active":true}`) {
-		t.Errorf("without the token: got %s", describe(res))
+	if res := ask(); !isProbed(res, `{"active":true}`) {
+		t.Errorf("without the token: got %s", res)
 	}
 	err = s.Configure(t.Context(), func(config *stand.Config) {
 		config.AuthResponseHeaders = append(stand.IdentityHeaders(), stand.TokenHeader)
@@ -313,32 +302,32 @@ func TestProbeTellsTheEndOfTheSession(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, headers := range [][]string{nil, {"X-Authentik-Jwt: " + forgedToken}} {
-		res := probe(headers...)
+		res := ask(headers...)
 		found := expiresIn.FindStringSubmatch(res.Text)
 		if !isProbed(res, res.Text) || found == nil {
-			t.Fatalf("%s: got %s", headers, describe(res))
+			t.Fatalf("%s: got %s", headers, res)
 		}
 		if left, err := strconv.Atoi(found[1]); err != nil || left > 3600 || left < 3500 {
 			t.Errorf("%s: an hour's session ends in %s seconds", headers, found[1])
 		}
 	}
-	c.expire(s)
-	if res := probe("X-Authentik-Jwt: " + forgedToken); !isProbed(res, `{"active":false}`) {
-		t.Errorf("expired: got %s", describe(res))
+	c.Expire(s.Authentik)
+	if res := ask("X-Authentik-Jwt: " + forgedToken); !isProbed(res, `{"active":false}`) {
+		t.Errorf("expired: got %s", res)
 	}
 }
 
 // A tab that asks must not end the login in the other.
 func TestProbesDoNotBreakALoginInFlight(t *testing.T) {
 	c := newClient(t, overHTTP1, appHost)
-	asked := newClient(t, overHTTP1, appHost).send("GET", "/_reauth?probe", "", fetch...)
-	page := c.visit("/_reauth?login", navigation...)
-	c.Jar.SetCookies(c.root(), asked.Cookies())
-	if res := c.send("GET", "/_reauth?probe", "", fetch...); !isProbed(res, `{"active":false}`) {
-		t.Errorf("during the login: got %s", describe(res))
+	asked := newClient(t, overHTTP1, appHost).Send("GET", "/_reauth?probe", "", fetch...)
+	page := c.Visit("/_reauth?login", navigation...)
+	c.Jar.SetCookies(c.Root(), asked.Cookies())
+	if res := c.Send("GET", "/_reauth?probe", "", fetch...); !isProbed(res, `{"active":false}`) {
+		t.Errorf("during the login: got %s", res)
 	}
-	if res := c.Submit(page); !isPage(res, false) || res.Request.URL.String() != c.url("/_reauth?login") {
-		t.Errorf("the login ended at %s with %s", res.Request.URL, describe(res))
+	if res := c.Submit(page); !isPage(res, false) || res.Request.URL.String() != c.URL("/_reauth?login") {
+		t.Errorf("the login ended at %s with %s", res.Request.URL, res)
 	}
 }
 
@@ -346,24 +335,24 @@ func TestVisitThatAsksForTheLoginEndsOnThePage(t *testing.T) {
 	forEachProtocol(t, func(t *testing.T, p protocol) {
 		for _, host := range []string{appHost, oldHost} {
 			c := newClient(t, p, host)
-			if res := c.send("GET", "/_reauth?login", "", navigation...); !isLogin(res) {
-				t.Errorf("%s, no session: got %s", host, describe(res))
+			if res := c.Send("GET", "/_reauth?login", "", navigation...); !res.IsLogin() {
+				t.Errorf("%s, no session: got %s", host, res)
 			}
-			if res := c.logIn("/_reauth?login"); !isPage(res, false) || res.Request.URL.String() != c.url("/_reauth?login") {
-				t.Errorf("%s: the login ended at %s with %s", host, res.Request.URL, describe(res))
+			if res := c.LogIn("/_reauth?login"); !isPage(res, false) || res.Request.URL.String() != c.URL("/_reauth?login") {
+				t.Errorf("%s: the login ended at %s with %s", host, res.Request.URL, res)
 			}
-			if res := c.send("GET", "/_reauth?login", "", fromElsewhere...); !isPage(res, true) {
-				t.Errorf("%s, back from the login: got %s", host, describe(res))
+			if res := c.Send("GET", "/_reauth?login", "", fromElsewhere...); !isPage(res, true) {
+				t.Errorf("%s, back from the login: got %s", host, res)
 			}
-			if res := c.send("HEAD", "/_reauth?login", "", navigation...); res.StatusCode != http.StatusOK || res.Text != "" || res.ContentLength <= 0 {
-				t.Errorf("%s, HEAD: got %s", host, describe(res))
+			if res := c.Send("HEAD", "/_reauth?login", "", navigation...); res.StatusCode != http.StatusOK || res.Text != "" || res.ContentLength <= 0 {
+				t.Errorf("%s, HEAD: got %s", host, res)
 			}
-			c.expire(shared)
-			if res := c.send("GET", "/_reauth?login", "", fromElsewhere...); !isLogin(res) {
-				t.Errorf("%s, expired: got %s", host, describe(res))
+			c.Expire(shared.Authentik)
+			if res := c.Send("GET", "/_reauth?login", "", fromElsewhere...); !res.IsLogin() {
+				t.Errorf("%s, expired: got %s", host, res)
 			}
-			if res := c.visit("/_reauth?login", navigation...); !isPage(res, false) {
-				t.Errorf("%s, while the SSO session lives: ended at %s with %s", host, res.Request.URL, describe(res))
+			if res := c.Visit("/_reauth?login", navigation...); !isPage(res, false) {
+				t.Errorf("%s, while the SSO session lives: ended at %s with %s", host, res.Request.URL, res)
 			}
 		}
 	})
@@ -374,13 +363,13 @@ func TestVisitThatAsksForTheLoginEndsOnThePage(t *testing.T) {
 // know the rest.
 func TestLoginThatLosesTheQueryEndsOnThePage(t *testing.T) {
 	forEachProtocol(t, func(t *testing.T, p protocol) {
-		for _, path := range []string{"/_reauth?login", refreshURL("/budget")} {
+		for _, path := range []string{"/_reauth?login", visitor.RefreshPath("/budget")} {
 			c := newClient(t, p, queryHost)
-			if res := c.logIn(path); !isPage(res, false) || res.Request.URL.String() != c.url("/_reauth") {
-				t.Errorf("%s: the login ended at %s with %s", path, res.Request.URL, describe(res))
+			if res := c.LogIn(path); !isPage(res, false) || res.Request.URL.String() != c.URL("/_reauth") {
+				t.Errorf("%s: the login ended at %s with %s", path, res.Request.URL, res)
 			}
-			if res := c.send("GET", "/_reauth?probe", "", fetch...); !isProbed(res, `{"active":true}`) {
-				t.Errorf("%s: after it, got %s", path, describe(res))
+			if res := c.Send("GET", "/_reauth?probe", "", fetch...); !isProbed(res, `{"active":true}`) {
+				t.Errorf("%s: after it, got %s", path, res)
 			}
 		}
 	})
@@ -389,45 +378,43 @@ func TestLoginThatLosesTheQueryEndsOnThePage(t *testing.T) {
 // The worker renews a session before its end, by a login of which nothing is to be
 // seen.
 func TestLoginWhileTheSessionIsGoodKeepsItsCookie(t *testing.T) {
-	c := newClient(t, overHTTP1, appHost)
-	c.enter(good)
-	cookie := c.cookie()
-	res := c.visit("/outpost.goauthentik.io/start?rd="+url.QueryEscape(c.url("/_reauth")), "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: empty")
-	if res.StatusCode != http.StatusNoContent || res.Request.URL.String() != c.url("/_reauth") || c.cookie() != cookie {
-		t.Errorf("ended at %s with %s", res.Request.URL, describe(res))
+	c := newClient(t, overHTTP1, appHost).Enter()
+	cookie := c.Session()
+	res := c.Visit("/outpost.goauthentik.io/start?rd="+url.QueryEscape(c.URL("/_reauth")), "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: empty")
+	if res.StatusCode != http.StatusNoContent || res.Request.URL.String() != c.URL("/_reauth") || c.Session() != cookie {
+		t.Errorf("ended at %s with %s", res.Request.URL, res)
 	}
 }
 
 func TestRefreshAnswersHEADLikeGET(t *testing.T) {
 	forEachProtocol(t, func(t *testing.T, p protocol) {
 		c := newClient(t, p, appHost)
-		if res := c.send("HEAD", "/_reauth", "", fetch...); !isLogin(res) {
-			t.Errorf("expired: %s", describe(res))
+		if res := c.Send("HEAD", "/_reauth", "", fetch...); !res.IsLogin() {
+			t.Errorf("expired: %s", res)
 		}
-		c.enter(good)
-		if res := c.send("HEAD", refreshURL("/budget"), "", navigation...); res.StatusCode != http.StatusSeeOther || res.Header.Get("Location") != "/budget" {
-			t.Errorf("visit: %s", describe(res))
+		c.Enter()
+		if res := c.Send("HEAD", visitor.RefreshPath("/budget"), "", navigation...); res.StatusCode != http.StatusSeeOther || res.Header.Get("Location") != "/budget" {
+			t.Errorf("visit: %s", res)
 		}
-		if res := c.send("HEAD", "/_reauth", "", fetch...); res.StatusCode != http.StatusNoContent {
-			t.Errorf("fetch: %s", describe(res))
+		if res := c.Send("HEAD", "/_reauth", "", fetch...); res.StatusCode != http.StatusNoContent {
+			t.Errorf("fetch: %s", res)
 		}
 	})
 }
 
 func TestRefreshIsOpenToListedOrigins(t *testing.T) {
-	c := newClient(t, overHTTP1, corsHost)
-	c.enter(good)
+	c := newClient(t, overHTTP1, corsHost).Enter()
 	for origin, want := range map[string]string{listedOrigin: listedOrigin, unlistedOrigin: ""} {
-		res := c.send("GET", "/_reauth", "", append([]string{"Origin: " + origin}, fetch...)...)
+		res := c.Send("GET", "/_reauth", "", append([]string{"Origin: " + origin}, fetch...)...)
 		if res.StatusCode != http.StatusNoContent || res.Header.Get("Access-Control-Allow-Origin") != want {
-			t.Errorf("fetch from %s: %s", origin, describe(res))
+			t.Errorf("fetch from %s: %s", origin, res)
 		}
 	}
-	if res := c.send("OPTIONS", "/_reauth", "", "Origin: "+listedOrigin, "Access-Control-Request-Method: GET"); res.StatusCode != http.StatusNoContent {
-		t.Errorf("preflight of a listed origin: %s", describe(res))
+	if res := c.Send("OPTIONS", "/_reauth", "", "Origin: "+listedOrigin, "Access-Control-Request-Method: GET"); res.StatusCode != http.StatusNoContent {
+		t.Errorf("preflight of a listed origin: %s", res)
 	}
-	if res := c.send("OPTIONS", "/_reauth", "", "Origin: "+unlistedOrigin, "Access-Control-Request-Method: GET"); res.StatusCode != http.StatusMethodNotAllowed {
-		t.Errorf("preflight of another origin: %s", describe(res))
+	if res := c.Send("OPTIONS", "/_reauth", "", "Origin: "+unlistedOrigin, "Access-Control-Request-Method: GET"); res.StatusCode != http.StatusMethodNotAllowed {
+		t.Errorf("preflight of another origin: %s", res)
 	}
 }
 
@@ -436,9 +423,9 @@ func TestRefreshIsOpenToListedOrigins(t *testing.T) {
 func TestRefreshLeadsToWhatTheAuthServerRefuses(t *testing.T) {
 	before := overHTTP1.behave(failingHost, authentik.Behaviour{Status: http.StatusForbidden})
 	defer overHTTP1.behave(failingHost, before)
-	res := newClient(t, overHTTP1, failingHost).visit(refreshURL("/budget"), navigation...)
+	res := newClient(t, overHTTP1, failingHost).Visit(visitor.RefreshPath("/budget"), navigation...)
 	if res.StatusCode != http.StatusForbidden || res.Request.URL.Path != "/budget" {
-		t.Errorf("ended at %s with %s", res.Request.URL, describe(res))
+		t.Errorf("ended at %s with %s", res.Request.URL, res)
 	}
 }
 
@@ -458,10 +445,10 @@ func TestRefreshPassesServerErrorsAndRefusesOtherMethods(t *testing.T) {
 		defer p.behave(failingHost, before)
 		for _, tt := range tests {
 			for name, headers := range map[string][]string{"visit": navigation, "fetch": fetch} {
-				res := newClient(t, p, tt.host).send(tt.method, refreshURL("/budget"), "", headers...)
+				res := newClient(t, p, tt.host).Send(tt.method, visitor.RefreshPath("/budget"), "", headers...)
 				allow := res.Header.Get("Allow")
 				if res.StatusCode != tt.status || (allow == "GET, HEAD") != (tt.status == http.StatusMethodNotAllowed) {
-					t.Errorf("%s, %s: got %s", tt.name, name, describe(res))
+					t.Errorf("%s, %s: got %s", tt.name, name, res)
 				}
 			}
 		}

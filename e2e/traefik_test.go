@@ -14,8 +14,10 @@ import (
 
 	"github.com/traefik/traefik/v3/pkg/plugins"
 
-	"github.com/traefik-reauth/reauth/e2e/docs"
+	"github.com/traefik-reauth/reauth/e2e/probe"
+	"github.com/traefik-reauth/reauth/e2e/release"
 	"github.com/traefik-reauth/reauth/e2e/stand"
+	"github.com/traefik-reauth/reauth/e2e/visitor"
 )
 
 // linkPlugin changes to a folder with the working tree as a local plugin.
@@ -32,7 +34,7 @@ func linkPlugin(t *testing.T) {
 // by Traefik's own code.
 func TestManifestTestDataBuilds(t *testing.T) {
 	linkPlugin(t)
-	manifest, err := docs.ReadManifest(stand.Project())
+	manifest, err := release.ReadManifest(stand.Project())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,31 +123,13 @@ func startStand(t *testing.T, upstream string, options map[string]any, middlewar
 		Plugins:       map[string]map[string]any{"reauth": options},
 	})
 	if err == nil {
-		t.Cleanup(func() {
-			if t.Failed() {
-				t.Log(aboveDebug(s.Log()))
-			}
-			if err := s.Close(); err != nil {
-				t.Error(err)
-			}
-		})
+		probe.EndWith(t, s)
 	}
 	return s, err
 }
 
-// serveProbe serves the probe until the test ends and returns its URL.
-func serveProbe(t *testing.T) string {
-	t.Helper()
-	upstream, server, err := stand.Serve(app.handler())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = server.Close() })
-	return upstream
-}
-
 func TestWrongOptionsAreReportedByTraefik(t *testing.T) {
-	_, err := startStand(t, serveProbe(t), map[string]any{
+	_, err := startStand(t, probe.ServeApp(t), map[string]any{
 		"refreshPath":                   "reauth",
 		"accessControlAllowOriginList":  []string{"https://app.example.com/", "*"},
 		"accessControlAllowCredentials": true,
@@ -170,17 +154,17 @@ func TestWrongOptionsAreReportedByTraefik(t *testing.T) {
 // TestMisplacedPluginSaysSoOnce counts in Traefik's log. A router has an
 // instance of the plugin at each of the two entry points.
 func TestMisplacedPluginSaysSoOnce(t *testing.T) {
-	s, err := startStand(t, serveProbe(t), nil, stand.ForwardAuth, "reauth")
+	s, err := startStand(t, probe.ServeApp(t), nil, stand.ForwardAuth, "reauth")
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := newClient(t, http1(s.URL), appHost)
-	c.send("GET", "/", "", navigation...)
+	c := visitor.At(t, s.URL(appHost), visitor.HTTP1, s.TLS())
+	c.Send("GET", "/", "", navigation...)
 	if log := s.Log(); strings.Contains(log, "list it before forwardAuth") {
-		t.Errorf("warned of a request that forwardAuth did not pass on: %s", aboveDebug(log))
+		t.Errorf("warned of a request that forwardAuth did not pass on: %s", stand.AboveDebug(log))
 	}
-	c.enter(good)
-	c.send("GET", "/api/data", "", fetch...)
+	c.Enter()
+	c.Send("GET", "/api/data", "", fetch...)
 	var warnings []string
 	for _, line := range strings.Split(s.Log(), "\n") {
 		if strings.Contains(line, "list it before forwardAuth in the router's middlewares") {
@@ -199,22 +183,20 @@ func TestReloadUnderLoad(t *testing.T) {
 	options := func(age int) map[string]any {
 		return map[string]any{"accessControlAllowOriginList": []string{listedOrigin}, "accessControlMaxAge": age}
 	}
-	s, err := startStand(t, serveProbe(t), options(0))
+	s, err := startStand(t, probe.ServeApp(t), options(0))
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := http1(s.URL)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var served atomic.Int64
 	var failure atomic.Value
 	var working sync.WaitGroup
 	for range clients {
-		c := newClient(t, p, appHost)
-		c.enter(good)
+		c := visitor.At(t, s.URL(appHost), visitor.HTTP1, s.TLS()).Enter()
 		working.Go(func() {
 			for ctx.Err() == nil && failure.Load() == nil {
-				req, err := http.NewRequest(http.MethodGet, c.url("/api/data"), nil)
+				req, err := http.NewRequest(http.MethodGet, c.URL("/api/data"), nil)
 				if err == nil {
 					req.Header.Set("Sec-Fetch-Mode", "cors")
 					err = expectOK(c, req)
@@ -226,15 +208,15 @@ func TestReloadUnderLoad(t *testing.T) {
 			}
 		})
 	}
-	asking := newClient(t, p, appHost)
+	asking := visitor.At(t, s.URL(appHost), visitor.HTTP1, s.TLS())
 	for age := 1; age <= reloads; age++ {
 		err := s.Configure(t.Context(), func(c *stand.Config) { c.Plugins["reauth"] = options(age) })
 		if err != nil {
 			t.Fatal(err)
 		}
-		res := asking.send("OPTIONS", "/", "", "Origin: "+listedOrigin, "Access-Control-Request-Method: PUT")
+		res := asking.Send("OPTIONS", "/", "", "Origin: "+listedOrigin, "Access-Control-Request-Method: PUT")
 		if res.Header.Get("Access-Control-Max-Age") != fmt.Sprint(age) {
-			t.Fatalf("reload %d did not take hold: %s", age, describe(res))
+			t.Fatalf("reload %d did not take hold: %s", age, res)
 		}
 	}
 	cancel()
@@ -248,7 +230,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	}
 }
 
-func expectOK(c *client, req *http.Request) error {
+func expectOK(c *visitor.Visitor, req *http.Request) error {
 	res, err := c.Open(req, false)
 	if err != nil {
 		return err

@@ -1,55 +1,15 @@
 package e2e
 
 import (
-	"compress/gzip"
-	"io"
 	"net/http"
-	"os"
-	"path/filepath"
 	"reflect"
-	"regexp"
 	"slices"
-	"strconv"
-	"strings"
-	"sync"
 	"testing"
 
 	"github.com/traefik-reauth/reauth/e2e/authentik"
-	"github.com/traefik-reauth/reauth/e2e/stand"
+	"github.com/traefik-reauth/reauth/e2e/probe"
+	"github.com/traefik-reauth/reauth/e2e/visitor"
 )
-
-var inPlugin = regexp.MustCompile("const refreshSource = `([^`]*)`\n")
-
-// scriptOf returns the refresh script for the defaults, or the recovery script.
-func scriptOf(recovering bool) string {
-	return pluginsScript() + `("/_reauth",["/outpost.goauthentik.io"],"/outpost.goauthentik.io/start",` + strconv.FormatBool(recovering) + ");"
-}
-
-var pluginsScript = sync.OnceValue(func() string {
-	text, err := os.ReadFile(filepath.Join(stand.Project(), "browser.go"))
-	if err != nil {
-		panic(err)
-	}
-	return inPlugin.FindStringSubmatch(string(text))[1]
-})
-
-// isPrefixed reports whether res is the app's script, script, behind the refresh
-// script.
-func isPrefixed(res response, script string) bool {
-	return res.StatusCode == http.StatusOK && res.Text == scriptOf(false)+script &&
-		res.Header.Get("Cache-Control") == "private, no-cache" && res.Header["Content-Encoding"] == nil &&
-		res.Header["Etag"] == nil && res.Header["Last-Modified"] == nil && res.Header["Accept-Ranges"] == nil &&
-		res.Header["Cross-Origin-Embedder-Policy"] == nil
-}
-
-// isRecovery reports whether res is the recovery script, with what the plugin
-// says about it and nothing else.
-func isRecovery(res response) bool {
-	return res.StatusCode == http.StatusOK && res.Text == scriptOf(true) && res.ContentLength == int64(len(res.Text)) &&
-		res.Header.Get("Cache-Control") == "no-store" && res.Header.Get("Content-Type") == "text/javascript; charset=utf-8" &&
-		res.Header.Get("Service-Worker-Allowed") == "/" && res.Header.Get("X-Content-Type-Options") == "nosniff" &&
-		len(res.Cookies()) == 0 && res.Header["Location"] == nil && res.Header["Cross-Origin-Embedder-Policy"] == nil
-}
 
 func TestWorkerScriptComesBehindTheRefreshScript(t *testing.T) {
 	tests := []struct {
@@ -65,19 +25,18 @@ func TestWorkerScriptComesBehindTheRefreshScript(t *testing.T) {
 	forEachProtocol(t, func(t *testing.T, p protocol) {
 		for _, tt := range tests {
 			t.Run(tt.name, func(t *testing.T) {
-				c := newClient(t, p, appHost)
-				c.enter(good)
+				c := newClient(t, p, appHost).Enter()
 				headers := forWorker
 				if tt.acceptEncoding != "" {
 					headers = append([]string{"Accept-Encoding: " + tt.acceptEncoding}, headers...)
 				}
-				res := c.send("GET", tt.path, "", headers...)
+				res := c.Send("GET", tt.path, "", headers...)
 				length := int64(len(res.Text))
 				if tt.chunked {
 					length = -1
 				}
-				if !isPrefixed(res, workerScript) || res.ContentLength != length || res.Header.Get("Content-Type") != "text/javascript; charset=utf-8" {
-					t.Errorf("want the length %d, got %s", length, describe(res))
+				if !res.IsPrefixed(probe.WorkerScript) || res.ContentLength != length || res.Header.Get("Content-Type") != "text/javascript; charset=utf-8" {
+					t.Errorf("want the length %d, got %s", length, res)
 				}
 			})
 		}
@@ -87,16 +46,15 @@ func TestWorkerScriptComesBehindTheRefreshScript(t *testing.T) {
 // The worker lives under its script's policy, and an app's page under its own.
 func TestWorkersPolicyLetsTheRefreshScriptWork(t *testing.T) {
 	forEachProtocol(t, func(t *testing.T, p protocol) {
-		c := newClient(t, p, appHost)
-		c.enter(good)
+		c := newClient(t, p, appHost).Enter()
 		const path = "/strict/sw.js"
-		if got := c.send("GET", path, "", fetch...).Header["Content-Security-Policy"]; !slices.Equal(got, strictPolicies) {
+		if got := c.Send("GET", path, "", fetch...).Header["Content-Security-Policy"]; !slices.Equal(got, probe.StrictPolicies) {
 			t.Errorf("a page's own request: got %q", got)
 		}
-		res := c.send("GET", path, "", forWorker...)
+		res := c.Send("GET", path, "", forWorker...)
 		want := []string{"default-src 'none'; connect-src 'self'", "connect-src https://api.example 'self', img-src *"}
-		if got := res.Header["Content-Security-Policy"]; !isPrefixed(res, workerScript) || !slices.Equal(got, want) {
-			t.Errorf("want %q, got %s", want, describe(res))
+		if got := res.Header["Content-Security-Policy"]; !res.IsPrefixed(probe.WorkerScript) || !slices.Equal(got, want) {
+			t.Errorf("want %q, got %s", want, res)
 		}
 	})
 }
@@ -117,15 +75,14 @@ func TestWorkerScriptIsSentWholeWhateverTheBrowserHas(t *testing.T) {
 		{"Range: bytes=9999-", http.StatusRequestedRangeNotSatisfiable},
 	}
 	forEachProtocol(t, func(t *testing.T, p protocol) {
-		c := newClient(t, p, appHost)
-		c.enter(good)
+		c := newClient(t, p, appHost).Enter()
 		for _, tt := range tests {
 			headers := append([]string{tt.header}, forWorker...)
-			if res := newClient(t, p, bareHost).send("GET", "/sw.js", "", headers...); res.StatusCode != tt.status {
-				t.Errorf("%s, without the plugin: want %d, got %s", tt.header, tt.status, describe(res))
+			if res := newClient(t, p, bareHost).Send("GET", "/sw.js", "", headers...); res.StatusCode != tt.status {
+				t.Errorf("%s, without the plugin: want %d, got %s", tt.header, tt.status, res)
 			}
-			if res := c.send("GET", "/sw.js", "", headers...); !isPrefixed(res, workerScript) {
-				t.Errorf("%s: got %s", tt.header, describe(res))
+			if res := c.Send("GET", "/sw.js", "", headers...); !res.IsPrefixed(probe.WorkerScript) {
+				t.Errorf("%s: got %s", tt.header, res)
 			}
 		}
 	})
@@ -147,9 +104,8 @@ func TestWorkerScriptThatCannotBePrefixedIsUntouched(t *testing.T) {
 	forEachProtocol(t, func(t *testing.T, p protocol) {
 		for _, tt := range tests {
 			t.Run(tt.name, func(t *testing.T) {
-				c := newClient(t, p, tt.host)
-				c.enter(good)
-				expectSame(t, c.send("GET", tt.path, "", tt.headers...), newClient(t, p, bareHost).send("GET", tt.path, "", tt.headers...))
+				c := newClient(t, p, tt.host).Enter()
+				expectSame(t, c.Send("GET", tt.path, "", tt.headers...), newClient(t, p, bareHost).Send("GET", tt.path, "", tt.headers...))
 			})
 		}
 	})
@@ -163,11 +119,11 @@ func TestWorkerScriptIsTheAuthServersErrorWhileThatFails(t *testing.T) {
 		for host, status := range map[string]int{downHost: http.StatusInternalServerError, failingHost: http.StatusServiceUnavailable} {
 			c := newClient(t, p, host)
 			// A visit is none of the plugin's without a list of origins.
-			want := c.send("GET", "/sw.js", "", navigation...)
+			want := c.Send("GET", "/sw.js", "", navigation...)
 			if want.StatusCode != status {
-				t.Fatalf("%s, visit: got %s", host, describe(want))
+				t.Fatalf("%s, visit: got %s", host, want)
 			}
-			expectSame(t, c.send("GET", "/sw.js", "", forWorker...), want)
+			expectSame(t, c.Send("GET", "/sw.js", "", forWorker...), want)
 		}
 	})
 }
@@ -178,7 +134,7 @@ func expectSame(t *testing.T, got, want response) {
 	got.Header.Del("Date")
 	want.Header.Del("Date")
 	if got.StatusCode != want.StatusCode || got.Text != want.Text || !reflect.DeepEqual(got.Header, want.Header) {
-		t.Errorf("want %s\ngot %s", describe(want), describe(got))
+		t.Errorf("want %s\ngot %s", want, got)
 	}
 }
 
@@ -188,16 +144,15 @@ func TestRecoveryScriptInPlaceOfALoginRedirect(t *testing.T) {
 	forEachProtocol(t, func(t *testing.T, p protocol) {
 		for _, host := range []string{appHost, oldHost, zipHost} {
 			for _, state := range []session{expired, none} {
-				c := newClient(t, p, host)
-				c.enter(state)
-				cookie := c.cookie()
+				c := enter(newClient(t, p, host), state)
+				cookie := c.Session()
 				for _, path := range []string{"/sw.js", "/zipped/sw.js", "/not/there.js"} {
-					if res := c.send("GET", path, "", append([]string{`If-None-Match: "1"`}, forWorker...)...); !isRecovery(res) {
-						t.Errorf("%s%s, %s: got %s", host, path, state, describe(res))
+					if res := c.Send("GET", path, "", append([]string{`If-None-Match: "1"`}, forWorker...)...); !res.IsRecovery() {
+						t.Errorf("%s%s, %s: got %s", host, path, state, res)
 					}
 				}
-				if c.cookie() != cookie {
-					t.Errorf("%s, %s: the cookie %q became %q", host, state, cookie, c.cookie())
+				if c.Session() != cookie {
+					t.Errorf("%s, %s: the cookie %q became %q", host, state, cookie, c.Session())
 				}
 			}
 		}
@@ -206,32 +161,14 @@ func TestRecoveryScriptInPlaceOfALoginRedirect(t *testing.T) {
 
 func TestWorkerScriptMayBeCompressedAfterThePlugin(t *testing.T) {
 	forEachProtocol(t, func(t *testing.T, p protocol) {
-		for state, want := range map[session]string{good: scriptOf(false) + workerScript, none: scriptOf(true)} {
-			c := newClient(t, p, zipHost)
-			c.enter(state)
+		for state, want := range map[session]string{good: visitor.Script(false) + probe.WorkerScript, none: visitor.Script(true)} {
+			c := enter(newClient(t, p, zipHost), state)
 			for _, path := range []string{"/sw.js", "/chunked/sw.js", "/negotiated/sw.js"} {
-				res := c.send("GET", path, "", append([]string{"Accept-Encoding: gzip"}, forWorker...)...)
-				if got := unzip(t, res); got != want {
-					t.Errorf("%s, %s: got %s\nof %q", path, state, describe(res), got)
+				res := c.Send("GET", path, "", append([]string{"Accept-Encoding: gzip"}, forWorker...)...)
+				if got := res.Unzip(t); got != want {
+					t.Errorf("%s, %s: got %s\nof %q", path, state, res, got)
 				}
 			}
 		}
 	})
-}
-
-// unzip returns the body of a compressed answer.
-func unzip(t *testing.T, res response) string {
-	t.Helper()
-	if res.Header.Get("Content-Encoding") != "gzip" {
-		t.Fatalf("not compressed: %s", describe(res))
-	}
-	reader, err := gzip.NewReader(strings.NewReader(res.Text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := io.ReadAll(reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
 }

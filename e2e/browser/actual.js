@@ -1,8 +1,8 @@
 // Actual Budget, as a person uses it.
 import assert from 'node:assert/strict'
 import { isDeepStrictEqual } from 'node:util'
-import { launch } from './browser.js'
-import { until } from './common.js'
+import { until, untilAsked } from './common.js'
+import { atLogin, launch } from './engines.js'
 
 // The clients that are tested: the current one and one that many still have.
 export const clients = ['26.9.0', '25.2.0']
@@ -37,21 +37,28 @@ async function signIn(page, stand, consent) {
 		stand.app,
 		field,
 	)
-	let checks = 0
-	await until('the sign-in', async () => {
-		if ((await signedIn()) > before) return true
-		if (checks++ % 100 === 0 && (await page.evaluate((field) => document.querySelector(field) !== null, field))) {
+	await untilAsked(
+		'the sign-in',
+		async () => (await signedIn()) > before,
+		async () => {
+			if (!(await page.evaluate((field) => document.querySelector(field) !== null, field))) return
 			await page.locator(field).fill(stand.actualPassword)
 			await page.keyboard.press('Enter')
-		}
-		return false
-	})
+		},
+	)
 }
 
 // atAccount resolves once the account's page shows what is in it. A payment that
 // is begun before Actual has loaded the account cannot be added.
 export const atAccount = (page) =>
 	page.locator('::-p-xpath(//*[@data-testid="transaction-table"]//*[text()="Starting Balance"])').wait()
+
+// logInAndBack takes a page through the login and back to the account.
+export async function logInAndBack(page, stand) {
+	await atLogin(page)
+	await logIn(page, stand)
+	await atAccount(page)
+}
 
 // open starts a browser and makes a budget with one account in it, whose page
 // it shows.
@@ -75,13 +82,11 @@ export async function open(t, stand, engine) {
 // typeInto types into a cell of a table, which becomes an input when clicked. While
 // Actual draws the table anew a click may be lost.
 async function typeInto(page, cell, text) {
-	let checks = 0
-	await until(`an input in ${cell}`, async () => {
-		if (await page.evaluate((cell) => document.activeElement === document.querySelector(`${cell} input`), cell))
-			return true
-		if (checks++ % 100 === 0) await page.locator(cell).click()
-		return false
-	})
+	await untilAsked(
+		`an input in ${cell}`,
+		() => page.evaluate((cell) => document.activeElement === document.querySelector(`${cell} input`), cell),
+		() => page.locator(cell).click(),
+	)
 	await page.keyboard.type(text)
 }
 
@@ -160,15 +165,14 @@ const firstAmount = (page) => page.evaluate((cell) => document.querySelector(cel
 // setBudget changes the first amount of the budget. What was begun while Actual drew
 // the budget anew is lost, and typed again.
 export async function setBudget(page, amount) {
-	let checks = 0
-	await until(`the amount ${amount}`, async () => {
-		if ((await firstAmount(page)) === amount) return true
-		if (checks++ % 100 === 0) {
+	await untilAsked(
+		`the amount ${amount}`,
+		async () => (await firstAmount(page)) === amount,
+		async () => {
 			await typeInto(page, firstBudget, amount)
 			await page.keyboard.press('Enter')
-		}
-		return false
-	})
+		},
+	)
 }
 
 // sync asks Actual to sync, as its button does. What comes of it shows at the
@@ -195,12 +199,11 @@ export async function syncUntil(page, stand, status, more) {
 }
 
 async function syncUntilCount(page, stand, status, count) {
-	let checks = 0
-	await until(`${count} syncs with ${status}`, async () => {
-		if ((await syncs(stand, status)) >= count) return true
-		if (checks++ % 100 === 0) await sync(page)
-		return false
-	})
+	await untilAsked(
+		`${count} syncs with ${status}`,
+		async () => (await syncs(stand, status)) >= count,
+		() => sync(page),
+	)
 }
 
 // saved resolves once the server has taken what there was.

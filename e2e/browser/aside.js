@@ -2,9 +2,9 @@
 // same with and without it, in every engine, and compares.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { covered, distrust } from './browser.js'
 import { until } from './common.js'
-import { enter, handWritten, Pwa } from './pwa.js'
+import { covered, distrust } from './engines.js'
+import { compare, enter, handWritten, Pwa } from './pwa.js'
 
 // How long streams are watched, in seconds: longer than any engine leaves a worker
 // alone that has nothing to do.
@@ -13,25 +13,8 @@ const STREAMS = 75
 // An app's worker that has no listener for requests, and one that does nothing there.
 const workers = { none: '', empty: 'addEventListener("fetch", () => {})', some: handWritten }
 
-// same resolves to what observe sees, which is the same with the plugin and without it,
-// at the same time.
-async function same(t, { engine, worker = workers.some, prepare, ...settings }, observe) {
-	const run = async (Plugin) => {
-		const app = await Pwa.start(t, { worker })
-		prepare?.(app)
-		const { stand, page } = await enter(t, app, { engine, KnownEnd: true, ...settings, Plugin })
-		if (Plugin) await covered(page)
-		else await page.waitForFunction(async () => Boolean((await navigator.serviceWorker.ready).active))
-		// A page that a worker controls, with or without the plugin.
-		await page.goto(`${stand.app}/`)
-		await page.locator('#typed').wait()
-		await page.waitForFunction(() => Boolean(navigator.serviceWorker.controller))
-		return observe({ app, stand, page, Plugin })
-	}
-	const [plugged, plain] = await Promise.all([run(true), run(false)])
-	assert.deepEqual(plugged, plain)
-	return plain
-}
+// same is compare where the session's end is known.
+const same = (t, settings, observe) => compare(t, { KnownEnd: true, ...settings }, observe)
 
 // streams opens a stream of each kind and resolves to how many seconds each lived, at
 // most STREAMS, with nothing else requested.

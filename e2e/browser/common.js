@@ -29,6 +29,17 @@ export async function newProfile(t) {
 	return profile
 }
 
+// untilAsked resolves once check is true. While it is not it calls ask, at once and
+// then now and then: what was asked may have been lost.
+export async function untilAsked(what, check, ask) {
+	let checks = 0
+	await until(what, async () => {
+		if (await check()) return true
+		if (checks++ % 100 === 0) await ask()
+		return false
+	})
+}
+
 // until resolves to what check returns once that is true.
 export async function until(what, check) {
 	const deadline = Date.now() + LIMIT

@@ -2,10 +2,9 @@
 // can be had without the plugin too, the same is done without it and compared.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { logIn } from './actual.js'
-import { atLogin, covered, distrust, isMarked, mark, placeOf, uncovered } from './browser.js'
 import { until } from './common.js'
-import { begin, call, enter, expire, handWritten, Pwa, refused, workbox } from './pwa.js'
+import { atLogin, covered, distrust, isMarked, mark, placeOf, uncovered } from './engines.js'
+import { atApp, begin, call, compare, expire, handWritten, logInAndBack, open, refused, workbox } from './pwa.js'
 
 // A page from the cache, as every worker here has it. The paths of the login are left
 // alone, as far as the plugin's are not: without the plugin nobody could log in else.
@@ -42,34 +41,10 @@ self.addEventListener('message', (event) => {
 })
 `
 
-// open enters an app with a worker, with the plugin or without it, and resolves once the
-// worker is in charge.
-async function open(t, { engine, worker, files, prepare, Plugin = true, ...settings }) {
-	const app = await Pwa.start(t, { worker, files })
-	prepare?.(app)
-	const { stand, page } = await enter(t, app, { engine, Plugin, ...settings })
-	if (Plugin) await covered(page)
-	else await page.evaluate(async () => Boolean((await navigator.serviceWorker.ready).active))
-	await page.goto(`${stand.app}/`)
-	await atApp(page)
-	await page.waitForFunction(() => Boolean(navigator.serviceWorker.controller))
-	await mark(page)
-	return { app, stand, page, engine, Plugin }
-}
-
-const atApp = (page) => page.locator('#typed').wait()
-
-// comeBack logs in at the login that the page shows, and resolves at the app.
-async function comeBack(page, stand) {
-	await atLogin(page)
-	await logIn(page, stand)
-	await atApp(page)
-}
-
 // askForLogin logs in because the person wants to.
 async function askForLogin({ page, stand, Plugin }) {
 	await page.goto(Plugin ? `${stand.app}/_reauth?rd=%2F` : `${stand.app}/outpost.goauthentik.io/start?rd=%2F`)
-	await comeBack(page, stand)
+	await logInAndBack(page, stand)
 }
 
 // cancel opens the app anew in place of the login, as a person does who wants none. An
@@ -79,15 +54,6 @@ async function cancel({ page, stand, Plugin }) {
 	await atLogin(page)
 	await page.goto(`${stand.app}/`)
 	await atApp(page)
-}
-
-// compare resolves to what a story comes to, which is the same with and without the
-// plugin.
-async function compare(t, settings, story) {
-	const run = async (Plugin) => story(await open(t, { ...settings, Plugin }))
-	const [plugged, plain] = await Promise.all([run(true), run(false)])
-	assert.deepEqual(plugged, plain)
-	return plugged
 }
 
 const deliver = (page) =>
@@ -277,7 +243,7 @@ self.addEventListener('fetch', (event) => {
 		const { stand, page } = await open(t, { engine, worker })
 		await stand.expire('both')
 		await use(page)
-		await comeBack(page, stand)
+		await logInAndBack(page, stand)
 		assert.equal(await stand.logins(), 2, what)
 		assert.equal((await call(page, '/api/a')).status, 200, what)
 	}
@@ -298,7 +264,7 @@ async function socketsLead(t, engine) {
 	await stand.expire('both')
 	assert(!(await connects()))
 	await page.reload()
-	await comeBack(page, stand)
+	await logInAndBack(page, stand)
 	assert(await connects())
 	assert.equal(app.sockets, 2)
 }
@@ -329,7 +295,7 @@ self.addEventListener('activate', (event) => event.waitUntil(clients.claim()))
 		await stand.configure(on)
 		await stand.expire('both')
 		await page.goto(`${stand.app}/`)
-		await comeBack(page, stand)
+		await logInAndBack(page, stand)
 		await covered(page)
 		assert.equal(await stand.logins(), 2)
 	}
@@ -349,7 +315,7 @@ async function silenceMayBeForbidden(t, engine) {
 			await mark(page)
 			await expire(page, stand, session)
 			await begin(page, '/api/a')
-			if (session === 'both') await comeBack(page, stand)
+			if (session === 'both') await logInAndBack(page, stand)
 			else {
 				await until('the trip', async () => !(await isMarked(page).catch(() => true)))
 				await atApp(page)
@@ -370,7 +336,7 @@ async function placeStays(t, engine) {
 		await atApp(page)
 		await expire(page, stand, 'both')
 		await begin(page, '/api/a')
-		await comeBack(page, stand)
+		await logInAndBack(page, stand)
 		assert.equal(await placeOf(page), place)
 		assert.equal((await call(page, '/api/a')).status, 200)
 		for (const { RequestPath } of await stand.requests()) {

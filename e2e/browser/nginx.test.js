@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { addTransaction, clients, expireAtSync, logIn, open, saved, syncs } from './actual.js'
-import { atLogin, covered, isMarked, mark, placeOf } from './browser.js'
+import { atLogin, covered, isMarked, mark, placeOf } from './engines.js'
 import { begin, call, enterCovered, expire, handWritten, refused } from './pwa.js'
 import { Stand } from './stand.js'
 

@@ -7,6 +7,7 @@ import {
 	atAccount,
 	expireAtSync,
 	logIn,
+	logInAndBack,
 	offersUpdate,
 	open,
 	readsBack,
@@ -19,7 +20,7 @@ import {
 	typedNotes,
 	typeTransaction,
 } from './actual.js'
-import { atLogin, covered, isMarked, mark, placeOf } from './browser.js'
+import { atLogin, covered, isMarked, mark, placeOf } from './engines.js'
 import { Stand } from './stand.js'
 
 // timing tells what lay between a refused sync and its replay, by Traefik's own
@@ -59,13 +60,6 @@ async function enter(t, engine, client) {
 	const page = await open(t, stand, engine)
 	await covered(page)
 	return { stand, page }
-}
-
-// logInAndBack takes a page through the login and back to the account.
-async function logInAndBack(page, stand) {
-	await atLogin(page)
-	await logIn(page, stand)
-	await atAccount(page)
 }
 
 async function replays(t, engine, client) {

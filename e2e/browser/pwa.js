@@ -1,12 +1,13 @@
 // A small web app of our own, with whatever worker a test gives it.
+import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { createServer } from 'node:http'
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { logIn } from './actual.js'
-import { covered, distrust, launch, mark } from './browser.js'
 import { atEnd } from './common.js'
+import { atLogin, covered, distrust, launch, mark } from './engines.js'
 import { Stand } from './stand.js'
 
 const page = `<!doctype html>
@@ -168,13 +169,22 @@ self.addEventListener('fetch', (event) => {
 })
 `
 
+// atApp resolves once the page shows the app.
+export const atApp = (page) => page.locator('#typed').wait()
+
+// logInAndBack logs in at the login that the page comes to, and resolves at the app.
+export async function logInAndBack(page, stand) {
+	await atLogin(page)
+	await logIn(page, stand)
+	await atApp(page)
+}
+
 // enter starts app behind the stand, logs in and resolves to both and the page.
 export async function enter(t, app, { engine = 'chromium', ...settings } = {}) {
 	const stand = await Stand.start(t, { Upstream: app.url, Plugin: true, ...settings })
 	const page = await launch(t, engine, stand.keyHash)
 	await page.goto(stand.app)
-	await logIn(page, stand)
-	await page.locator('#typed').wait()
+	await logInAndBack(page, stand)
 	return { stand, page }
 }
 
@@ -186,6 +196,30 @@ export async function enterCovered(t, worker, settings) {
 	await mark(page)
 	page.visited = []
 	return { app, stand, page }
+}
+
+// open enters an app with a worker, with the plugin or without it, and resolves once the
+// worker controls the page.
+export async function open(t, { engine, worker, files, prepare, Plugin = true, ...settings }) {
+	const app = await Pwa.start(t, { worker, files })
+	prepare?.(app)
+	const { stand, page } = await enter(t, app, { engine, Plugin, ...settings })
+	if (Plugin) await covered(page)
+	else await page.evaluate(async () => Boolean((await navigator.serviceWorker.ready).active))
+	await page.goto(`${stand.app}/`)
+	await atApp(page)
+	await page.waitForFunction(() => Boolean(navigator.serviceWorker.controller))
+	await mark(page)
+	return { app, stand, page, engine, Plugin }
+}
+
+// compare resolves to what a story comes to, which is the same with the plugin and
+// without it, at the same time.
+export async function compare(t, settings, story) {
+	const run = async (Plugin) => story(await open(t, { ...settings, Plugin }))
+	const [plugged, plain] = await Promise.all([run(true), run(false)])
+	assert.deepEqual(plugged, plain)
+	return plain
 }
 
 // call fetches a path in the page and resolves to what a page can see of it.

@@ -2,9 +2,21 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { logIn } from './actual.js'
-import { atLogin, covered, isMarked, mark, newTab } from './browser.js'
 import { until } from './common.js'
-import { begin, call, enter, enterCovered, expire, handWritten, Pwa, refused, workbox } from './pwa.js'
+import { atLogin, covered, isMarked, mark, newTab } from './engines.js'
+import {
+	atApp,
+	begin,
+	call,
+	enter,
+	enterCovered,
+	expire,
+	handWritten,
+	logInAndBack,
+	Pwa,
+	refused,
+	workbox,
+} from './pwa.js'
 
 // renewals resolves to how many silent renewals Traefik has seen begin.
 const renewals = async (stand) =>
@@ -44,7 +56,7 @@ test('calls of all tabs that fail at the same time share one renewal', async (t)
 	const { app, stand, page } = await enterCovered(t, handWritten)
 	const other = await newTab(page)
 	await other.goto(`${stand.app}/`)
-	await other.locator('#typed').wait()
+	await atApp(other)
 	await stand.expire('proxy')
 	const many = (tab) =>
 		tab.evaluate(() =>
@@ -131,9 +143,7 @@ test('one trip to the login and back to the place that pushState made', async (t
 	})
 	await expire(page, stand, 'both')
 	await begin(page, '/api/a')
-	await atLogin(page)
-	await logIn(page, stand)
-	await page.locator('#typed').wait()
+	await logInAndBack(page, stand)
 	assert.equal(page.url(), place)
 	assert.equal((await call(page, '/api/a')).status, 200)
 	assert.equal(await stand.logins(), 2)
@@ -146,13 +156,11 @@ test('an app that hides where its tabs are is opened where the tab was loaded', 
 	await covered(page)
 	const place = `${stand.app}/deep/er?x=1&y=a%2Fb#part`
 	await page.goto(place)
-	await page.locator('#typed').wait()
+	await atApp(page)
 	await page.evaluate(() => history.pushState(null, '', '/hidden'))
 	await expire(page, stand, 'both')
 	await begin(page, '/api/a')
-	await atLogin(page)
-	await logIn(page, stand)
-	await page.locator('#typed').wait()
+	await logInAndBack(page, stand)
 	assert.equal(page.url(), place)
 })
 
@@ -161,9 +169,7 @@ test('once the session was good again, renewed or not, the next trip need not wa
 	const makeTrip = async () => {
 		await expire(page, stand, 'both')
 		await begin(page, '/api/a')
-		await atLogin(page)
-		await logIn(page, stand)
-		await page.locator('#typed').wait()
+		await logInAndBack(page, stand)
 	}
 	await makeTrip()
 	assert.equal((await call(page, '/api/a')).status, 200)
@@ -180,7 +186,7 @@ test('a login that is cancelled is not forced again, by any tab and over a resta
 	await begin(page, '/api/a')
 	await atLogin(page)
 	await page.goBack()
-	await page.locator('#typed').wait()
+	await atApp(page)
 	await mark(page)
 	const fails = async (tab) => assert.deepEqual(await call(tab, '/api/a'), { error: 'TypeError' })
 	await fails(page)
@@ -226,9 +232,7 @@ routing.registerRoute(({ url }) => url.pathname === '/api/cached', new strategie
 	}
 	await expire(page, stand, 'both')
 	await begin(page, '/api/cached')
-	await atLogin(page)
-	await logIn(page, stand)
-	await page.locator('#typed').wait()
+	await logInAndBack(page, stand)
 	assert.equal((await call(page, '/api/cached')).status, 200)
 })
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { addTransaction, clients, expireAtSync, open, readsBack, saved, syncs } from './actual.js'
-import { covered, isMarked, mark, newTab } from './browser.js'
+import { covered, isMarked, mark, newTab } from './engines.js'
 import { Stand } from './stand.js'
 
 for (const client of clients) {

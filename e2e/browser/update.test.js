@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { addTransaction, atAccount, clients, offersUpdate, open, readsBack, saved, syncs } from './actual.js'
-import { covered, distrust, isMarked, mark } from './browser.js'
 import { until } from './common.js'
+import { covered, distrust, isMarked, mark } from './engines.js'
 import { Stand } from './stand.js'
 
 const [current, old] = clients

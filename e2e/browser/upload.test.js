@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { addTransaction, clients, fill, open, openAnew, saved, showAccount, showsPayment } from './actual.js'
-import { covered, isMarked, mark } from './browser.js'
 import { until } from './common.js'
+import { covered, isMarked, mark } from './engines.js'
 import { Stand } from './stand.js'
 
 // How many bytes the budget grows by. The file is compressed.

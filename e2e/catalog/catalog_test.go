@@ -3,7 +3,6 @@ package catalog
 import (
 	"fmt"
 	"image/png"
-	"io"
 	"io/fs"
 	"net/http"
 	"os"
@@ -17,7 +16,8 @@ import (
 	"golang.org/x/mod/zip"
 
 	"github.com/traefik-reauth/reauth/e2e/authentik"
-	"github.com/traefik-reauth/reauth/e2e/docs"
+	"github.com/traefik-reauth/reauth/e2e/probe"
+	"github.com/traefik-reauth/reauth/e2e/release"
 	"github.com/traefik-reauth/reauth/e2e/stand"
 	"github.com/traefik-reauth/reauth/e2e/visitor"
 )
@@ -25,9 +25,9 @@ import (
 // version is what the tracked files are served as. Any will do.
 const version = "v1.2.3"
 
-func readManifest(t *testing.T) docs.Manifest {
+func readManifest(t *testing.T) release.Manifest {
 	t.Helper()
-	m, err := docs.ReadManifest(stand.Project())
+	m, err := release.ReadManifest(stand.Project())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,8 +46,12 @@ func tracked(t *testing.T) []zip.File {
 // TestManifestIsWhatTheCatalogWants holds to the rules of the catalog's crawler
 // that Traefik itself does not check.
 func TestManifestIsWhatTheCatalogWants(t *testing.T) {
+	problems, err := release.CheckManifest(stand.Project())
+	if err != nil || len(problems) > 0 {
+		t.Errorf("%q, %v", problems, err)
+	}
 	m := readManifest(t)
-	if m.DisplayName == "" || m.Summary == "" || m.Type != "middleware" || m.Import != stand.Module || len(m.TestData) == 0 {
+	if m.DisplayName == "" || m.Summary == "" || m.Type != "middleware" || len(m.TestData) == 0 {
 		t.Errorf("incomplete: %+v", m)
 	}
 	paths := map[string]bool{}
@@ -73,7 +77,7 @@ func TestManifestIsWhatTheCatalogWants(t *testing.T) {
 		t.Fatal(err)
 	}
 	mod, err := modfile.Parse("go.mod", text, nil)
-	if err != nil || mod.Module.Mod.Path != stand.Module || len(mod.Require) > 0 {
+	if err != nil || len(mod.Require) > 0 {
 		t.Errorf("go.mod: %v\n%s", err, text)
 	}
 }
@@ -112,14 +116,7 @@ func TestTraefikRunsWhatTheCatalogServes(t *testing.T) {
 	for name, value := range c.environment {
 		t.Setenv(name, value)
 	}
-	app, server, err := stand.Serve(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
-		rw.Header().Set("Content-Type", "text/javascript")
-		_, _ = io.WriteString(rw, "// the app's")
-	}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer server.Close()
+	app := probe.ServeApp(t)
 	s, err := stand.Start(t.Context(), stand.Config{
 		Dir:           dir,
 		Version:       version,
@@ -133,11 +130,7 @@ func TestTraefikRunsWhatTheCatalogServes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
+	probe.EndWith(t, s)
 
 	want := []string{"GET /public/download/" + stand.Module + "/" + version, "GET /public/validate/" + stand.Module + "/" + version}
 	if !slices.Equal(c.asked, want) {
@@ -154,7 +147,7 @@ func TestTraefikRunsWhatTheCatalogServes(t *testing.T) {
 		t.Errorf("without a session: %s %v", refused.Status, refused.Header)
 	}
 	script := v.Send("GET", s.URL("open")+"/sw.js", "", "Service-Worker: script")
-	if !strings.HasSuffix(script.Text, "// the app's") || len(script.Text) < 1000 {
+	if !strings.HasSuffix(script.Text, probe.WorkerScript) || len(script.Text) < 1000 {
 		t.Errorf("the worker's script is %q", script.Text)
 	}
 	// The options are the manifest's, and Traefik's log says so.

@@ -87,7 +87,9 @@ func (s settings) plugins() map[string]map[string]any {
 type control struct {
 	dir     string
 	current settings
-	stand   *stand.Stand
+	base    *stand.Base   // of the stand that runs
+	stand   *stand.Stand  // nil with nginx
+	nginx   *stand.Nginx  // nil without
 	actual  *stand.Actual // nil if it is down or the app is another
 }
 
@@ -149,12 +151,12 @@ func (c *control) obey(line []byte) (any, error) {
 		if err := json.Unmarshal(command.With, &behaviour); err != nil {
 			return nil, err
 		}
-		c.stand.Authentik.SetBehaviour(authentik.App{ExternalHost: c.url(appHost)}.Host(), behaviour)
+		c.base.Authentik.SetBehaviour(authentik.App{ExternalHost: c.url(appHost)}.Host(), behaviour)
 		return nil, nil
 	case "requests":
-		return c.stand.Requests()
+		return c.base.Requests()
 	case "logins":
-		return c.stand.Authentik.Logins(), nil
+		return c.base.Authentik.Logins(), nil
 	}
 	return nil, fmt.Errorf("no command %q", command.Name)
 }
@@ -170,7 +172,10 @@ func (c *control) start(ctx context.Context) (any, error) {
 		}
 	}
 	if c.current.Nginx {
-		c.stand, err = stand.StartNginx(ctx, c.dir, upstream, c.current.validity())
+		if c.nginx, err = stand.StartNginx(ctx, c.dir, upstream, c.current.validity()); err != nil {
+			return nil, err
+		}
+		c.base = &c.nginx.Base
 	} else {
 		c.stand, err = stand.Start(ctx, stand.Config{
 			Dir:                 c.dir,
@@ -181,11 +186,12 @@ func (c *control) start(ctx context.Context) (any, error) {
 			ForeignAuth:         c.current.ForeignAuth,
 			AccessLog:           true,
 		})
+		if err != nil {
+			return nil, err
+		}
+		c.base = &c.stand.Base
 	}
-	if err != nil {
-		return nil, err
-	}
-	keyHash, err := c.stand.KeyHash()
+	keyHash, err := c.base.KeyHash()
 	if err != nil {
 		return nil, err
 	}
@@ -203,9 +209,9 @@ func (c *control) start(ctx context.Context) (any, error) {
 // url returns the URL of a host that browsers are sent to.
 func (c *control) url(host string) string {
 	if c.current.Nginx {
-		return c.stand.SecureURL(host)
+		return c.base.SecureURL(host)
 	}
-	return c.stand.URL(host)
+	return c.base.URL(host)
 }
 
 // startApp starts Actual, if that is the app, and returns the app's URL.
@@ -228,8 +234,8 @@ func (c *control) startApp(ctx context.Context) (string, error) {
 func (c *control) configure(ctx context.Context, changed settings) error {
 	before := c.current
 	c.current = changed
-	if before.Nginx {
-		return c.stand.ChangeNginx(ctx, stand.Replacement{Old: stand.NginxPlace, New: stand.NginxPlace + changed.NginxLines, Times: 1})
+	if c.nginx != nil {
+		return c.nginx.Change(ctx, stand.Replacement{Old: stand.NginxPlace, New: stand.NginxPlace + changed.NginxLines, Times: 1})
 	}
 	upstream := changed.Upstream
 	if c.actual != nil {
@@ -259,9 +265,9 @@ func (c *control) expire(with json.RawMessage) error {
 		return err
 	}
 	if what.At != "" {
-		return c.stand.Authentik.ExpireAt(what.Session, what.At)
+		return c.base.Authentik.ExpireAt(what.Session, what.At)
 	}
-	return c.stand.Authentik.Expire(what.Session)
+	return c.base.Authentik.Expire(what.Session)
 }
 
 func (c *control) stopApp() error {
@@ -275,7 +281,9 @@ func (c *control) stopApp() error {
 
 func (c *control) close() error {
 	var err error
-	if c.stand != nil {
+	if c.nginx != nil {
+		err = c.nginx.Close()
+	} else if c.stand != nil {
 		err = c.stand.Close()
 	}
 	return errors.Join(err, c.stopApp())

@@ -125,7 +125,9 @@ func TestExampleRunsTheSource(t *testing.T) {
 		t.Fatalf("edits %q", edits)
 	}
 	dir := t.TempDir()
-	write(t, dir, "docker-compose.yml", source(t, "examples/docker-compose.yml"))
+	if err := os.WriteFile(filepath.Join(dir, "docker-compose.yml"), []byte(source(t, "examples/docker-compose.yml")), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	command := exec.Command("bash", "-c", edits[0])
 	command.Dir = dir
 	if output, err := command.CombinedOutput(); err != nil {

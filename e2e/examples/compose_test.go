@@ -15,6 +15,7 @@ import (
 	"github.com/compose-spec/compose-go/v2/dotenv"
 	"github.com/compose-spec/compose-go/v2/types"
 
+	"github.com/traefik-reauth/reauth/e2e/probe"
 	"github.com/traefik-reauth/reauth/e2e/stand"
 )
 
@@ -216,15 +217,7 @@ func TestCompose(t *testing.T) {
 		t.Fatal(err)
 	}
 	idp, idpURL := newAuthentik(t)
-	actual, err := stand.StartActual(t.Context(), t.TempDir(), stand.CurrentClient)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := actual.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	actual := probe.StartActual(t)
 
 	// Containers have their ports to themselves, and names in their network.
 	containers := project.Services
@@ -261,7 +254,7 @@ func TestCompose(t *testing.T) {
 	})
 	t.Run("health", func(t *testing.T) { checkHealth(t, project, at.dir, actualPort, address(at.api)) })
 	t.Run("origins", func(t *testing.T) {
-		b := newBrowser(t, at.web, at.websecure) // a preflight carries no cookie
+		b := newClient(t, at.web, at.websecure) // a preflight carries no cookie
 		preflight := []string{"Origin: " + listed, "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: x-actual-token"}
 		if res := b.Send("OPTIONS", budgetURL+"/sync/sync", "", preflight...); res.Header.Get("Access-Control-Allow-Origin") != "" {
 			t.Errorf("nobody asked for CORS: %v", res.Header)

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/traefik-reauth/reauth/e2e/authentik"
+	"github.com/traefik-reauth/reauth/e2e/probe"
 	"github.com/traefik-reauth/reauth/e2e/stand"
 )
 
@@ -77,7 +79,7 @@ func dynamic(t *testing.T, name, app, idp, endpoint string, changes map[string]s
 
 // startFile starts Traefik with a static example and the dynamic configuration
 // that it names.
-func startFile(t *testing.T, name, dynamicText string) (*stand.Traefik, *browser) {
+func startFile(t *testing.T, name, dynamicText string) (*stand.Traefik, *client) {
 	t.Helper()
 	return startTraefik(t, func(s setup) []string {
 		writeFile(t, filepath.Join(s.dir, name), s.static(t, name))
@@ -92,7 +94,7 @@ var fileRouters = []string{"actual@file", "authentik@file", "outpost@file"}
 // Traefik.
 func TestFile(t *testing.T) {
 	idp, idpURL := newAuthentik(t)
-	app := serve(t, probe())
+	app := probe.ServeApp(t)
 	var read []map[string]map[string]any
 	for _, ext := range []string{"yml", "toml"} {
 		t.Run(ext, func(t *testing.T) {
@@ -102,8 +104,8 @@ func TestFile(t *testing.T) {
 				t.Fatal(err)
 			}
 			promises{authentik: idp, login: authorizeURL, page: page, script: script}.check(t, b)
-			if res := b.Send("GET", budgetURL+"/", "", append(navigation, "X-Authentik-Username: admin")...); res.Header.Get("X-User") != "demo" {
-				t.Errorf("the app takes the user for %q", res.Header.Get("X-User"))
+			if res := b.Send("GET", budgetURL+"/whoami", "", append(navigation, "X-Authentik-Username: admin")...); res.Text != authentik.Username {
+				t.Errorf("the app takes the user for %q", res.Text)
 			}
 			var raw map[string]map[string]any
 			if err := traefik.API(t.Context(), "/api/rawdata", &raw); err != nil {
@@ -160,7 +162,7 @@ func (c *checked) Write(b []byte) (int, error) {
 func TestAuthSigninURL(t *testing.T) {
 	const option = "        authSigninURL: " + startURL + "\n"
 	idp, idpURL := newAuthentik(t)
-	app := serve(t, probe())
+	app := probe.ServeApp(t)
 	text := dynamic(t, "auth-signin-url.yml", app, idpURL, "nginx", nil)
 	traefik, b := startFile(t, "traefik.yml", text)
 	knows := true
@@ -176,7 +178,7 @@ func TestAuthSigninURL(t *testing.T) {
 	}
 	t.Logf("Traefik knows authSigninURL: %v", knows)
 	if !knows {
-		text = dynamic(t, "auth-signin-url.yml", app, serve(t, redirecting(idp.Handler(), startURL)), "nginx", map[string]string{option: ""})
+		text = dynamic(t, "auth-signin-url.yml", app, probe.Serve(t, redirecting(idp.Handler(), startURL)), "nginx", map[string]string{option: ""})
 		traefik, b = startFile(t, "traefik.yml", text)
 		if err := traefik.AwaitRouters(t.Context(), fileRouters...); err != nil {
 			t.Fatal(err)

@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/traefik-reauth/reauth/e2e/authentik"
+	"github.com/traefik-reauth/reauth/e2e/probe"
 	"github.com/traefik-reauth/reauth/e2e/stand"
 )
 
@@ -98,7 +99,7 @@ func TestKubernetes(t *testing.T) {
 	idp, idpURL := newAuthentik(t,
 		authentik.App{ExternalHost: budgetURL, AuthURL: authURL},
 		authentik.App{ExternalHost: forwardedURL, AuthURL: authURL})
-	upstream := serve(t, probe())
+	upstream := probe.ServeApp(t)
 	create(fmt.Sprintf(surroundings, readFile(t, id.certificate), readFile(t, id.key), port(t, upstream), port(t, idpURL)))
 
 	// No name server knows the names that Services have in a cluster.
@@ -130,9 +131,9 @@ func TestKubernetes(t *testing.T) {
 	})
 	t.Run("promises", func(t *testing.T) {
 		promises{authentik: idp, login: authorizeURL, page: page, script: script}.check(t, b)
-		res := b.Send("GET", budgetURL+"/", "", navigation...)
-		if res.Header.Get("X-User") != authentik.Username {
-			t.Errorf("the app takes the user for %q", res.Header.Get("X-User"))
+		res := b.Send("GET", budgetURL+"/whoami", "", navigation...)
+		if res.Text != authentik.Username {
+			t.Errorf("the app takes the user for %q", res.Text)
 		}
 		if !res.TLS.PeerCertificates[0].Equal(id.Certificate) {
 			t.Error("the certificate is not the one that the example names")
@@ -152,7 +153,7 @@ const (
 
 // checkReturn visits the app as such a proxy does, and checks which host the
 // login would come back to.
-func checkReturn(t *testing.T, b *browser, external string) {
+func checkReturn(t *testing.T, b *client, external string) {
 	t.Helper()
 	res := b.Send("GET", budgetURL+"/", "", slices.Concat(navigation, []string{"X-Forwarded-Proto: https", "X-Forwarded-Host: " + forwardedHost})...)
 	location, err := res.Location()
@@ -161,9 +162,9 @@ func checkReturn(t *testing.T, b *browser, external string) {
 	}
 }
 
-// startChart starts Traefik as its chart does with values, and returns a browser
+// startChart starts Traefik as its chart does with values, and returns a client
 // that finds it once it has the routes of the example.
-func startChart(t *testing.T, c *cluster, values string) *browser {
+func startChart(t *testing.T, c *cluster, values string) *client {
 	t.Helper()
 	traefik, b := startTraefik(t, func(s setup) []string {
 		args := adapt(t, chartArgs(t, values), map[string][]string{

@@ -5,21 +5,21 @@ package examples
 
 import (
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/traefik-reauth/reauth/e2e/authentik"
-	"github.com/traefik-reauth/reauth/e2e/docs"
+	"github.com/traefik-reauth/reauth/e2e/probe"
+	"github.com/traefik-reauth/reauth/e2e/release"
 	"github.com/traefik-reauth/reauth/e2e/stand"
 )
 
 // pluginVersion returns what the examples take from the catalog.
 func pluginVersion(t *testing.T) string {
 	t.Helper()
-	version, err := docs.Newest(stand.Project())
+	version, err := release.Newest(stand.Project())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,6 +33,7 @@ const (
 	budgetURL  = "https://" + budgetHost
 	authURL    = "https://" + authHost
 	listed     = "https://dashboard.example.com"
+	unlisted   = "https://evil.example"
 )
 
 const (
@@ -49,40 +50,14 @@ func newAuthentik(t *testing.T, apps ...authentik.App) (*authentik.Server, strin
 		apps = []authentik.App{{ExternalHost: budgetURL, AuthURL: authURL}}
 	}
 	server := authentik.New(tokenValidity, apps...)
-	return server, serve(t, server.Handler())
+	return server, probe.Serve(t, server.Handler())
 }
 
-// serve serves h until the test ends and returns its URL.
-func serve(t *testing.T, h http.Handler) string {
-	t.Helper()
-	url, server, err := stand.Serve(h)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = server.Close() })
-	return url
-}
-
-// The app where Actual is not what matters.
+// Parts of what the app has where Actual is not what matters.
 const (
-	page   = "<title>Budget</title>"
-	script = "self.addEventListener('fetch', () => {})"
+	page   = "page /"
+	script = probe.WorkerScript
 )
-
-// probe is such an app. It tells who it thinks the user is.
-func probe() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("/", func(rw http.ResponseWriter, r *http.Request) {
-		rw.Header().Set("Content-Type", "text/html")
-		rw.Header().Set("X-User", r.Header.Get("X-Authentik-Username"))
-		_, _ = rw.Write([]byte(page))
-	})
-	mux.HandleFunc("/sw.js", func(rw http.ResponseWriter, _ *http.Request) {
-		rw.Header().Set("Content-Type", "text/javascript")
-		_, _ = rw.Write([]byte(script))
-	})
-	return mux
-}
 
 // setup is where the files of an example are put, and the ports of its Traefik.
 type setup struct {
@@ -99,9 +74,9 @@ var watching = []string{
 }
 
 // startTraefik runs Traefik until the test ends, with the arguments that args
-// returns for where it is put, and returns it with a browser that finds it. It
+// returns for where it is put, and returns it with a client that finds it. It
 // has the plugin of the working tree.
-func startTraefik(t *testing.T, args func(setup) []string) (*stand.Traefik, *browser) {
+func startTraefik(t *testing.T, args func(setup) []string) (*stand.Traefik, *client) {
 	t.Helper()
 	s := setup{dir: t.TempDir()}
 	if err := stand.LinkPlugin(s.dir); err != nil {
@@ -121,14 +96,13 @@ func startTraefik(t *testing.T, args func(setup) []string) (*stand.Traefik, *bro
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			lines := strings.Split(traefik.Log(), "\n")
-			t.Log(strings.Join(slices.DeleteFunc(lines, func(line string) bool { return strings.Contains(line, " DBG ") }), "\n"))
+			t.Log(stand.AboveDebug(traefik.Log()))
 		}
 		if err := traefik.Stop(); err != nil {
 			t.Error(err)
 		}
 	})
-	return traefik, newBrowser(t, s.web, s.websecure)
+	return traefik, newClient(t, s.web, s.websecure)
 }
 
 // promises checks what an installation has to do for the app at budgetURL.
@@ -142,7 +116,7 @@ type promises struct {
 	page, script string
 }
 
-func (p promises) check(t *testing.T, b *browser) {
+func (p promises) check(t *testing.T, b *client) {
 	t.Helper()
 	expect := func(what string, ok bool, res response) {
 		t.Helper()

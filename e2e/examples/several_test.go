@@ -7,17 +7,18 @@ import (
 	"testing"
 
 	"github.com/traefik-reauth/reauth/e2e/authentik"
+	"github.com/traefik-reauth/reauth/e2e/probe"
 )
 
 const recipesURL = "https://recipes.example.com"
 
 // startSeveral runs the example of several apps in front of an Authentik with
 // these providers.
-func startSeveral(t *testing.T, providers ...authentik.App) (*authentik.Server, *browser) {
+func startSeveral(t *testing.T, providers ...authentik.App) (*authentik.Server, *client) {
 	t.Helper()
 	idp, idpURL := newAuthentik(t, providers...)
-	text := dynamic(t, "several-apps.yml", serve(t, probe()), idpURL, "traefik", map[string]string{
-		"http://127.0.0.1:9925": serve(t, probe()),
+	text := dynamic(t, "several-apps.yml", probe.ServeApp(t), idpURL, "traefik", map[string]string{
+		"http://127.0.0.1:9925": probe.ServeApp(t),
 	})
 	traefik, b := startFile(t, "traefik.yml", text)
 	if err := traefik.AwaitRouters(t.Context(), "authentik@file", "budget@file", "outpost@file", "recipes@file"); err != nil {
@@ -30,13 +31,13 @@ func startSeveral(t *testing.T, providers ...authentik.App) (*authentik.Server, 
 }
 
 // statuses asks both apps as a script does.
-func statuses(b *browser) (budget, recipes int) {
+func statuses(b *client) (budget, recipes int) {
 	b.T.Helper()
 	return b.Send("GET", budgetURL+"/", "", fetch...).StatusCode, b.Send("GET", recipesURL+"/", "", fetch...).StatusCode
 }
 
 // expectStatuses checks what statuses says.
-func expectStatuses(b *browser, when string, budget, recipes int) {
+func expectStatuses(b *client, when string, budget, recipes int) {
 	b.T.Helper()
 	if gotBudget, gotRecipes := statuses(b); gotBudget != budget || gotRecipes != recipes {
 		b.T.Errorf("%s: budget %d, recipes %d", when, gotBudget, gotRecipes)
@@ -45,7 +46,7 @@ func expectStatuses(b *browser, when string, budget, recipes int) {
 
 // renew asks for the refresh path as the refresh script does, and checks that
 // nobody had to log in.
-func renew(b *browser, idp *authentik.Server, app string) {
+func renew(b *client, idp *authentik.Server, app string) {
 	b.T.Helper()
 	logins := idp.Logins()
 	res := b.Visit(app+"/_reauth", fetch...)

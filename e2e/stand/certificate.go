@@ -4,8 +4,10 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/base64"
 	"encoding/pem"
 	"math/big"
 	"os"
@@ -54,4 +56,20 @@ func writeCertificate(dir, name string) (*x509.CertPool, error) {
 	pool := x509.NewCertPool()
 	pool.AddCert(certificate)
 	return pool, nil
+}
+
+// KeyHash returns the hash by which Chromium can be told to trust the stand's
+// certificate.
+func (b *Base) KeyHash() (string, error) {
+	text, err := os.ReadFile(filepath.Join(b.dir, "cert.pem"))
+	if err != nil {
+		return "", err
+	}
+	block, _ := pem.Decode(text)
+	certificate, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(certificate.RawSubjectPublicKeyInfo)
+	return base64.StdEncoding.EncodeToString(sum[:]), nil
 }

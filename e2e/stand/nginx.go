@@ -2,10 +2,6 @@ package stand
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/x509"
-	"encoding/base64"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
@@ -54,71 +50,85 @@ http {
 }
 `
 
-// StartNginx starts what examples/nginx describes: nginx, Traefik behind it, and
-// the app at upstream, whose host is app. URL and SecureURL lead to nginx. What
-// it starts ends with Close; Configure does not work on it.
-func StartNginx(ctx context.Context, dir, upstream string, tokenValidity time.Duration) (*Stand, error) {
-	s := &Stand{
-		config: Config{Dir: dir, TokenValidity: tokenValidity, Routes: []Route{{Host: nginxHost}}, AccessLog: true},
-		ports:  map[string]int{},
-	}
-	ctx, cancel := context.WithTimeout(ctx, startLimit)
-	defer cancel()
-	if err := s.startNginx(ctx, upstream); err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
-	return s, nil
+// Nginx is what examples/nginx describes: nginx, Traefik behind it, and an app
+// whose host is app. URL and SecureURL lead to nginx.
+type Nginx struct {
+	Base
+
+	process *Process
+	site    string // the configuration before Change
 }
 
-func (s *Stand) startNginx(ctx context.Context, upstream string) error {
+// StartNginx starts the example with the app at upstream. What it starts ends
+// with Close.
+func StartNginx(ctx context.Context, dir, upstream string, tokenValidity time.Duration) (*Nginx, error) {
+	n := &Nginx{Base: newBase(dir)}
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	if err := n.start(ctx, upstream, tokenValidity); err != nil {
+		return nil, errors.Join(err, n.Close())
+	}
+	return n, nil
+}
+
+// Close ends everything that StartNginx started.
+func (n *Nginx) Close() error {
+	var err error
+	if n.process != nil {
+		err = n.process.Stop()
+	}
+	return errors.Join(err, n.Base.Close())
+}
+
+func (n *Nginx) start(ctx context.Context, upstream string, tokenValidity time.Duration) error {
 	ports, release, err := HoldPorts(4)
 	if err != nil {
 		return err
 	}
 	defer release()
-	s.ports["web"], s.ports["websecure"], s.ports["traefik"], s.ports[behind] = ports[0], ports[1], ports[2], ports[3]
+	n.ports["web"], n.ports["websecure"], n.ports["traefik"], n.ports[behind] = ports[0], ports[1], ports[2], ports[3]
 	// The default port is not free to take, but a request can say that it came
 	// there.
-	byDefaultPort := authentik.App{ExternalHost: "https://" + s.name(nginxHost), AuthURL: "https://" + s.name(authHost)}
-	s.Authentik = authentik.New(s.config.TokenValidity, append(s.apps(), byDefaultPort)...)
-	auth, err := s.serve(s.Authentik.Handler())
+	byDefaultPort := authentik.App{ExternalHost: "https://" + n.name(nginxHost), AuthURL: "https://" + n.name(authHost)}
+	n.Authentik = authentik.New(tokenValidity, append(n.apps(nginxHost), byDefaultPort)...)
+	auth, err := n.serve(n.Authentik.Handler())
 	if err != nil {
 		return err
 	}
-	if s.roots, err = writeCertificate(s.config.Dir, "*"+domain); err != nil {
+	if n.roots, err = writeCertificate(n.dir, "*"+domain); err != nil {
 		return err
 	}
-	if err := LinkPlugin(s.config.Dir); err != nil {
+	if err := LinkPlugin(n.dir); err != nil {
 		return err
 	}
-	if err := s.writeNginxExample(upstream, auth); err != nil {
+	if err := n.writeExample(upstream, auth); err != nil {
 		return err
 	}
 	release()
-	if s.traefik, err = RunTraefik(s.config.Dir, s.ports["traefik"], "--configFile=traefik.yml"); err != nil {
+	if n.traefik, err = RunTraefik(n.dir, n.ports["traefik"], "--configFile=traefik.yml"); err != nil {
 		return err
 	}
-	if err := s.traefik.AwaitRouters(ctx, "actual@file", "authentik@file", "outpost@file"); err != nil {
+	if err := n.traefik.AwaitRouters(ctx, "actual@file", "authentik@file", "outpost@file"); err != nil {
 		return err
 	}
-	return s.runNginx(ctx)
+	return n.run(ctx)
 }
 
-// writeNginxExample writes the example's files with the stand's addresses,
+// writeExample writes the example's files with the stand's addresses,
 // names and certificate.
-func (s *Stand) writeNginxExample(upstream, auth string) error {
-	address := func(name string) string { return "127.0.0.1:" + strconv.Itoa(s.ports[name]) }
+func (n *Nginx) writeExample(upstream, auth string) error {
+	address := func(name string) string { return "127.0.0.1:" + strconv.Itoa(n.ports[name]) }
 	names := func(times int) []Replacement {
 		return []Replacement{
-			{"budget.example.com", s.name(nginxHost), times},
-			{"auth.example.com", s.name(authHost), times},
+			{"budget.example.com", n.name(nginxHost), times},
+			{"auth.example.com", n.name(authHost), times},
 		}
 	}
 	files := map[string][]Replacement{
 		nginxSite: append(names(2),
 			Replacement{"listen 80;", "listen " + address("web") + ";", 1},
 			Replacement{"listen 443 ssl", "listen " + address("websecure") + " ssl", 1},
-			Replacement{"https://$host$request_uri", "https://$host:" + strconv.Itoa(s.ports["websecure"]) + "$request_uri", 1},
+			Replacement{"https://$host$request_uri", "https://$host:" + strconv.Itoa(n.ports["websecure"]) + "$request_uri", 1},
 			Replacement{"/etc/nginx/tls/fullchain.pem", "cert.pem", 1},
 			Replacement{"/etc/nginx/tls/privkey.pem", "key.pem", 1},
 			Replacement{"127.0.0.1:8000", address(behind), 1}),
@@ -130,13 +140,13 @@ func (s *Stand) writeNginxExample(upstream, auth string) error {
 			// What the stand looks at.
 			{"entryPoints:\n", "global: { checkNewVersion: false, sendAnonymousUsage: false }\n" +
 				"log: { level: DEBUG, noColor: true }\n" +
-				"accessLog: { filePath: " + s.accessLog() + ", format: json }\n" +
+				"accessLog: { filePath: " + n.accessLog() + ", format: json }\n" +
 				"api: { insecure: true, dashboard: false }\n" +
 				"entryPoints:\n  traefik: { address: '" + address("traefik") + "' }\n", 1},
 		},
 		"dynamic.yml": {
-			{"budget.example.com", s.name(nginxHost), 2},
-			{"auth.example.com", s.name(authHost), 1},
+			{"budget.example.com", n.name(nginxHost), 2},
+			{"auth.example.com", n.name(authHost), 1},
 			{"http://127.0.0.1:5006", upstream, 1},
 			{"http://127.0.0.1:9000", auth, 2},
 		},
@@ -150,14 +160,14 @@ func (s *Stand) writeNginxExample(upstream, auth string) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		if err := os.WriteFile(filepath.Join(s.config.Dir, name), []byte(adapted), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(n.dir, name), []byte(adapted), 0o644); err != nil {
 			return err
 		}
 		if name == nginxSite {
-			s.site = adapted
+			n.site = adapted
 		}
 	}
-	return os.WriteFile(filepath.Join(s.config.Dir, "nginx.conf"), []byte(nginxMain), 0o644)
+	return os.WriteFile(filepath.Join(n.dir, "nginx.conf"), []byte(nginxMain), 0o644)
 }
 
 // adapt makes the replacements, each as often as it says.
@@ -171,21 +181,21 @@ func adapt(text string, replacements []Replacement) (string, error) {
 	return text, nil
 }
 
-// runNginx starts nginx and returns once it answers.
-func (s *Stand) runNginx(ctx context.Context) error {
+// run starts nginx and returns once it answers.
+func (n *Nginx) run(ctx context.Context) error {
 	binary := filepath.Join(Root(), "bin", "nginx")
 	if _, err := os.Stat(binary); err != nil {
 		return fmt.Errorf("nginx is not there: run make prerequisites: %w", err)
 	}
 	var err error
-	command := exec.Command(binary, "-p", s.config.Dir, "-c", "nginx.conf", "-e", "stderr")
-	if s.nginx, err = Run(command, s.config.Dir, "nginx"); err != nil {
+	command := exec.Command(binary, "-p", n.dir, "-c", "nginx.conf", "-e", "stderr")
+	if n.process, err = Run(command, n.dir, "nginx"); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
-	return await(ctx, s.nginx, func() error {
-		connection, err := Dial(ctx, "tcp", strings.TrimPrefix(s.SecureURL(nginxHost), "https://"))
+	return await(ctx, n.process, func() error {
+		connection, err := Dial(ctx, "tcp", strings.TrimPrefix(n.SecureURL(nginxHost), "https://"))
 		if err != nil {
 			return err
 		}
@@ -203,40 +213,25 @@ type Replacement struct {
 	Times    int
 }
 
-// ChangeNginx starts nginx anew with changes to the site's configuration, which
+// Change starts nginx anew with changes to the site's configuration, which
 // take the place of earlier ones.
-func (s *Stand) ChangeNginx(ctx context.Context, changes ...Replacement) error {
-	changed, err := adapt(s.site, changes)
+func (n *Nginx) Change(ctx context.Context, changes ...Replacement) error {
+	changed, err := adapt(n.site, changes)
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(s.config.Dir, nginxSite), []byte(changed), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(n.dir, nginxSite), []byte(changed), 0o644); err != nil {
 		return err
 	}
-	if err := s.nginx.Stop(); err != nil {
+	if err := n.process.Stop(); err != nil {
 		return err
 	}
-	return s.runNginx(ctx)
+	return n.run(ctx)
 }
 
 // Behind returns the address of the entry point that nginx speaks to.
-func (s *Stand) Behind() string { return "127.0.0.1:" + strconv.Itoa(s.ports[behind]) }
+func (n *Nginx) Behind() string { return "127.0.0.1:" + strconv.Itoa(n.ports[behind]) }
 
-// KeyHash returns the hash by which Chromium can be told to trust the stand's
-// certificate.
-func (s *Stand) KeyHash() (string, error) {
-	text, err := os.ReadFile(filepath.Join(s.config.Dir, "cert.pem"))
-	if err != nil {
-		return "", err
-	}
-	block, _ := pem.Decode(text)
-	certificate, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		return "", err
-	}
-	sum := sha256.Sum256(certificate.RawSubjectPublicKeyInfo)
-	return base64.StdEncoding.EncodeToString(sum[:]), nil
-}
-
-// NginxLog returns what nginx has printed since it was started last.
-func (s *Stand) NginxLog() string { return s.nginx.Log() }
+// Log returns what Traefik has printed so far, and nginx since it was started
+// last.
+func (n *Nginx) Log() string { return n.Base.Log() + "--- nginx:\n" + n.process.Log() }

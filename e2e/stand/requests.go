@@ -26,12 +26,12 @@ type Request struct {
 	ServiceWorker string `json:"request_Service-Worker"`
 }
 
-func (s *Stand) accessLog() string { return filepath.Join(s.config.Dir, "access.log") }
+func (b *Base) accessLog() string { return filepath.Join(b.dir, "access.log") }
 
 // Requests returns the requests that Traefik has answered so far, in the order
-// of their ends. Config.AccessLog has to be set.
-func (s *Stand) Requests() ([]Request, error) {
-	text, err := os.ReadFile(s.accessLog())
+// of their ends. A Stand needs Config.AccessLog for it.
+func (b *Base) Requests() ([]Request, error) {
+	text, err := os.ReadFile(b.accessLog())
 	if err != nil {
 		return nil, err
 	}

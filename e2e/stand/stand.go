@@ -101,20 +101,26 @@ type Config struct {
 	Version string
 }
 
-// Stand is a running Traefik with what it needs.
-type Stand struct {
+// Base is what every kind of stand has.
+type Base struct {
 	Authentik *authentik.Server
 
-	config  Config
-	version int // of the dynamic configuration
+	dir     string
+	auth    string // name of the auth server
 	traefik *Traefik
-	nginx   *Process // nil but for StartNginx
-	site    string   // its configuration before ChangeNginx
 	servers []*http.Server
-	outpost string         // URL
-	idp     string         // URL
 	ports   map[string]int // by entry point
 	roots   *x509.CertPool
+}
+
+// Stand is a running Traefik with what it needs.
+type Stand struct {
+	Base
+
+	config  Config
+	version int          // of the dynamic configuration
+	outpost string       // URL
+	idp     string       // URL
 	visitor *http.Client // of the entry points
 }
 
@@ -130,7 +136,10 @@ func Project() string { return filepath.Dir(Root()) }
 // Start starts everything and returns once Traefik has loaded the plugin and
 // the routes. What it starts ends with Close.
 func Start(ctx context.Context, config Config) (*Stand, error) {
-	s := &Stand{config: config, ports: map[string]int{}}
+	s := &Stand{Base: newBase(config.Dir), config: config}
+	if config.ForeignAuth {
+		s.auth = authHost + foreignDomain
+	}
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	if err := s.start(ctx); err != nil {
@@ -149,14 +158,18 @@ func (s *Stand) start(ctx context.Context) error {
 	if s.config.Port != 0 {
 		s.ports["web"] = s.config.Port
 	}
-	s.Authentik = authentik.New(s.config.TokenValidity, s.apps()...)
+	var apps []authentik.App
+	for _, route := range s.config.Routes {
+		apps = append(apps, s.apps(route.Host)...)
+	}
+	s.Authentik = authentik.New(s.config.TokenValidity, apps...)
 	if s.outpost, err = s.serve(s.Authentik.Outpost()); err != nil {
 		return err
 	}
 	if s.idp, err = s.serve(s.Authentik.IdentityProvider()); err != nil {
 		return err
 	}
-	if s.roots, err = writeCertificate(s.config.Dir, "*"+domain); err != nil {
+	if s.roots, err = writeCertificate(s.dir, "*"+domain); err != nil {
 		return err
 	}
 	s.visitor = &http.Client{
@@ -181,38 +194,39 @@ func (s *Stand) start(ctx context.Context) error {
 	return s.traefik.AwaitRouters(ctx, s.routerNames()...)
 }
 
-// apps returns an application per route and entry point.
-func (s *Stand) apps() []authentik.App {
-	var apps []authentik.App
-	for _, route := range s.config.Routes {
-		apps = append(apps,
-			authentik.App{ExternalHost: s.URL(route.Host), AuthURL: s.URL(authHost)},
-			authentik.App{ExternalHost: s.SecureURL(route.Host), AuthURL: s.SecureURL(authHost)})
+func newBase(dir string) Base {
+	return Base{dir: dir, auth: authHost + domain, ports: map[string]int{}}
+}
+
+// apps returns an application per entry point.
+func (b *Base) apps(host string) []authentik.App {
+	return []authentik.App{
+		{ExternalHost: b.URL(host), AuthURL: b.URL(authHost)},
+		{ExternalHost: b.SecureURL(host), AuthURL: b.SecureURL(authHost)},
 	}
-	return apps
 }
 
 // URL returns the URL of a host at the plain entry point, without a path. The
 // auth server's host is auth.
-func (s *Stand) URL(host string) string {
-	return "http://" + s.name(host) + ":" + strconv.Itoa(s.ports["web"])
+func (b *Base) URL(host string) string {
+	return "http://" + b.name(host) + ":" + strconv.Itoa(b.ports["web"])
 }
 
 // SecureURL returns the URL of a host at the TLS entry point, without a path.
-func (s *Stand) SecureURL(host string) string {
-	return "https://" + s.name(host) + ":" + strconv.Itoa(s.ports["websecure"])
+func (b *Base) SecureURL(host string) string {
+	return "https://" + b.name(host) + ":" + strconv.Itoa(b.ports["websecure"])
 }
 
 // name returns the full name of a host.
-func (s *Stand) name(host string) string {
-	if host == authHost && s.config.ForeignAuth {
-		return host + foreignDomain
+func (b *Base) name(host string) string {
+	if host == authHost {
+		return b.auth
 	}
 	return host + domain
 }
 
 // TLS returns a configuration that trusts the stand's certificate.
-func (s *Stand) TLS() *tls.Config { return &tls.Config{RootCAs: s.roots} }
+func (b *Base) TLS() *tls.Config { return &tls.Config{RootCAs: b.roots} }
 
 // Dial connects to the stand whatever name of its domain is asked for.
 func Dial(ctx context.Context, network, address string) (net.Conn, error) {
@@ -228,10 +242,10 @@ func Dial(ctx context.Context, network, address string) (net.Conn, error) {
 }
 
 // serve serves h on a free port until Close and returns its URL.
-func (s *Stand) serve(h http.Handler) (string, error) {
+func (b *Base) serve(h http.Handler) (string, error) {
 	url, server, err := Serve(h)
 	if err == nil {
-		s.servers = append(s.servers, server)
+		b.servers = append(b.servers, server)
 	}
 	return url, err
 }
@@ -428,29 +442,26 @@ func (s *Stand) writeYAML(name string, content any) error {
 }
 
 // API reads an answer of Traefik's API.
-func (s *Stand) API(ctx context.Context, path string, answer any) error {
-	return s.traefik.API(ctx, path, answer)
+func (b *Base) API(ctx context.Context, path string, answer any) error {
+	return b.traefik.API(ctx, path, answer)
 }
 
 // Ended is closed when Traefik has ended.
-func (s *Stand) Ended() <-chan struct{} { return s.traefik.Ended() }
+func (b *Base) Ended() <-chan struct{} { return b.traefik.Ended() }
 
 // Log returns what Traefik has printed so far.
-func (s *Stand) Log() string { return s.traefik.Log() }
+func (b *Base) Log() string { return b.traefik.Log() }
 
 // PID returns Traefik's process id.
-func (s *Stand) PID() int { return s.traefik.cmd.Process.Pid }
+func (b *Base) PID() int { return b.traefik.cmd.Process.Pid }
 
 // Close ends everything that Start started.
-func (s *Stand) Close() error {
+func (b *Base) Close() error {
 	var errs []error
-	if s.nginx != nil {
-		errs = append(errs, s.nginx.Stop())
+	if b.traefik != nil {
+		errs = append(errs, b.traefik.Stop())
 	}
-	if s.traefik != nil {
-		errs = append(errs, s.traefik.Stop())
-	}
-	for _, server := range slices.Backward(s.servers) {
+	for _, server := range slices.Backward(b.servers) {
 		errs = append(errs, server.Close())
 	}
 	return errors.Join(errs...)

@@ -106,3 +106,9 @@ func (t *Traefik) HasRouters(ctx context.Context, names ...string) error {
 	}
 	return nil
 }
+
+// AboveDebug returns the last lines of Traefik's log that are no debug messages.
+func AboveDebug(log string) string {
+	lines := slices.DeleteFunc(strings.Split(log, "\n"), func(line string) bool { return strings.Contains(line, " DBG ") })
+	return strings.Join(lines[max(0, len(lines)-60):], "\n")
+}

@@ -2,6 +2,9 @@
 package visitor
 
 import (
+	"crypto/tls"
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
@@ -11,6 +14,7 @@ import (
 	"time"
 
 	"github.com/traefik-reauth/reauth/e2e/authentik"
+	"github.com/traefik-reauth/reauth/e2e/stand"
 )
 
 // How browsers mark their requests, on https and localhost.
@@ -20,38 +24,98 @@ var (
 	ForWorker  = []string{"Service-Worker: script", "Sec-Fetch-Mode: same-origin", "Sec-Fetch-Dest: serviceworker", "Accept: */*"}
 )
 
-// Challenge is the body of the plugin's 401, at the default refreshPath.
-const Challenge = `{"status":"error","reason":"network-failure","details":"session-expired","refresh":"/_reauth"}`
-
 // Visitor is one browser profile: cookies and connections. What goes wrong on
 // the way ends its test.
 type Visitor struct {
 	T   testing.TB
 	Jar *cookiejar.Jar
+	// App is the URL of the app whose paths may be targets, without a path. Empty
+	// if targets are whole URLs.
+	App       string
+	Transport *http.Transport
 
-	transport http.RoundTripper
+	version Version // 0 for any
 }
 
+// Version is a version of HTTP.
+type Version int
+
+// The versions there are here.
+const (
+	HTTP1 Version = 1
+	HTTP2 Version = 2
+)
+
 // New returns a visitor without cookies.
-func New(t testing.TB, transport http.RoundTripper) *Visitor {
+func New(t testing.TB, transport *http.Transport) *Visitor {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := &Visitor{t, jar, transport}
+	v := &Visitor{T: t, Jar: jar, Transport: transport}
 	t.Cleanup(v.client().CloseIdleConnections)
 	return v
 }
 
+// At returns a visitor of a stand's app, without cookies. It speaks one version
+// of HTTP, and takes no answer that came over another.
+func At(t testing.TB, app string, version Version, trusted *tls.Config) *Visitor {
+	t.Helper()
+	var protocols http.Protocols
+	protocols.SetHTTP1(version == HTTP1)
+	protocols.SetHTTP2(version == HTTP2)
+	v := New(t, &http.Transport{
+		DialContext:     stand.Dial,
+		TLSClientConfig: trusted,
+		Protocols:       &protocols,
+		// A test compares bytes as they were sent.
+		DisableCompression: true,
+	})
+	v.App, v.version = app, version
+	return v
+}
+
+// only lets no answer pass that came over another version of HTTP.
+type only struct {
+	*http.Transport
+	version Version
+}
+
+func (o only) RoundTrip(req *http.Request) (*http.Response, error) {
+	res, err := o.Transport.RoundTrip(req)
+	if err == nil && o.version != 0 && res.ProtoMajor != int(o.version) {
+		return nil, errors.Join(fmt.Errorf("the answer came over %s", res.Proto), res.Body.Close())
+	}
+	return res, err
+}
+
 func (v *Visitor) client() *http.Client {
-	return &http.Client{Transport: v.transport, Jar: v.Jar, Timeout: 20 * time.Second}
+	return &http.Client{Transport: only{v.Transport, v.version}, Jar: v.Jar, Timeout: 20 * time.Second}
+}
+
+// URL returns the URL of a path of the app. What is a whole URL stays.
+func (v *Visitor) URL(target string) string {
+	if target == "" || target[0] == '/' {
+		return v.App + target
+	}
+	return target
+}
+
+// Root returns the URL of the app's root.
+func (v *Visitor) Root() *url.URL {
+	v.T.Helper()
+	u, err := url.Parse(v.URL("/"))
+	if err != nil {
+		v.T.Fatal(err)
+	}
+	return u
 }
 
 // Cookie returns the value of a cookie at target, empty if there is none.
 func (v *Visitor) Cookie(target, name string) string {
 	v.T.Helper()
-	u, err := url.Parse(target)
+	u, err := url.Parse(v.URL(target))
 	if err != nil {
 		v.T.Fatal(err)
 	}
@@ -63,18 +127,22 @@ func (v *Visitor) Cookie(target, name string) string {
 	return ""
 }
 
-// Response is an answer that was read to its end.
-type Response struct {
-	*http.Response
-	Text string
+// Session returns the value of the app's session cookie, empty if there is none.
+func (v *Visitor) Session() string { return v.Cookie("/", v.sessionCookie()) }
+
+// SetSession sets the app's session cookie.
+func (v *Visitor) SetSession(value string) {
+	v.Jar.SetCookies(v.Root(), []*http.Cookie{{Name: v.sessionCookie(), Value: value}})
 }
 
-// IsChallenge reports whether r is the plugin's 401.
-func (r Response) IsChallenge() bool {
-	return r.StatusCode == http.StatusUnauthorized &&
-		strings.HasPrefix(r.Header.Get("WWW-Authenticate"), "Reauth ") &&
-		(r.Text == Challenge || r.Request.Method == http.MethodHead && r.Text == "") &&
-		len(r.Cookies()) == 0 && r.Header.Get("Location") == ""
+func (v *Visitor) sessionCookie() string { return authentik.App{ExternalHost: v.App}.CookieName() }
+
+// Expire ends the app's proxy session, as the end of its token does.
+func (v *Visitor) Expire(server *authentik.Server) {
+	v.T.Helper()
+	if !server.ExpireSession(v.Session()) {
+		v.T.Fatal("there was no session to expire")
+	}
 }
 
 // Request returns a request with headers like "Accept: */*".
@@ -121,13 +189,13 @@ func (v *Visitor) Do(req *http.Request, follow bool) Response {
 // Send sends one request and follows no redirect.
 func (v *Visitor) Send(method, target, body string, headers ...string) Response {
 	v.T.Helper()
-	return v.Do(Request(v.T, method, target, body, headers...), false)
+	return v.Do(Request(v.T, method, v.URL(target), body, headers...), false)
 }
 
 // Visit sends a GET and follows redirects.
 func (v *Visitor) Visit(target string, headers ...string) Response {
 	v.T.Helper()
-	return v.Do(Request(v.T, http.MethodGet, target, "", headers...), true)
+	return v.Do(Request(v.T, http.MethodGet, v.URL(target), "", headers...), true)
 }
 
 // LogIn visits target, logs in at the page it is sent to and returns where that
@@ -139,6 +207,15 @@ func (v *Visitor) LogIn(target string) Response {
 		v.T.Fatalf("%s led to %s %s, not to a login page", target, asked.Status, asked.Request.URL)
 	}
 	return v.Submit(asked)
+}
+
+// Enter logs in on the way to the app, and returns v with a good session.
+func (v *Visitor) Enter() *Visitor {
+	v.T.Helper()
+	if landed := v.LogIn("/"); landed.StatusCode != http.StatusOK || landed.Request.URL.String() != v.URL("/") {
+		v.T.Fatalf("the login led to %s %s: %s", landed.Status, landed.Request.URL, landed.Text)
+	}
+	return v
 }
 
 // Submit sends the login or consent form of a page.

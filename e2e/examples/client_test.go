@@ -12,14 +12,14 @@ import (
 	"github.com/traefik-reauth/reauth/e2e/visitor"
 )
 
-// browser is a visitor that finds all hosts at Traefik, on the ports that URLs
+// client is a visitor that finds all hosts at Traefik, on the ports that URLs
 // have by default.
-type browser struct {
+type client struct {
 	*visitor.Visitor
 	websecure string // port
 }
 
-func newBrowser(t *testing.T, web, websecure int) *browser {
+func newClient(t *testing.T, web, websecure int) *client {
 	ports := map[string]int{"80": web, "443": websecure}
 	transport := &http.Transport{
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -36,7 +36,7 @@ func newBrowser(t *testing.T, web, websecure int) *browser {
 		// Let's Encrypt has no certificate for these names.
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
 	}
-	return &browser{visitor.New(t, transport), strconv.Itoa(websecure)}
+	return &client{visitor.New(t, transport), strconv.Itoa(websecure)}
 }
 
 // response is an answer that was read to its end.

@@ -1,4 +1,6 @@
-package docs
+// Package release reads what belongs to a version of the plugin, and tells
+// whether one can be released.
+package release
 
 import (
 	"bytes"
@@ -107,14 +109,15 @@ func Pins(root string) ([]Pin, error) {
 	return pins, nil
 }
 
-// Release returns what keeps the project at root from being released as a
+// Check returns what keeps the project at root from being released as a
 // version, nothing if it can be.
-func Release(root, version string) ([]string, error) {
+func Check(root, version string) ([]string, error) {
 	if !tagForm.MatchString(version) {
 		return []string{fmt.Sprintf("%q is no version of the form v1.2.3", version)}, nil
 	}
+	manifest := func(root, _ string) ([]string, error) { return CheckManifest(root) }
 	var problems []string
-	for _, check := range []func(root, version string) ([]string, error){checkChangelog, checkPins, checkStatus, checkManifest, checkGit} {
+	for _, check := range []func(root, version string) ([]string, error){checkChangelog, checkPins, checkStatus, manifest, checkGit} {
 		found, err := check(root, version)
 		if err != nil {
 			return nil, err
@@ -197,7 +200,9 @@ func checkStatus(root, _ string) ([]string, error) {
 	return problems, nil
 }
 
-func checkManifest(root, _ string) ([]string, error) {
+// CheckManifest returns what in the manifest does not agree with the project at
+// root.
+func CheckManifest(root string) ([]string, error) {
 	mod, err := os.ReadFile(filepath.Join(root, "go.mod"))
 	if err != nil {
 		return nil, err

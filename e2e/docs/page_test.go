@@ -1,6 +1,5 @@
-// Package docs reads what the project says about itself. Its tests hold that to
-// the code, to the examples and to the real programs; Release tells whether a
-// version can be released.
+// Package docs holds what the project says about itself to the code, to the
+// examples and to the real programs.
 package docs
 
 import (

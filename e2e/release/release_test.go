@@ -1,14 +1,11 @@
-package docs
+package release
 
 import (
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/traefik-reauth/reauth/e2e/stand"
 )
 
 // releasable returns a project of which everything agrees on v1.2.3, committed
@@ -59,7 +56,7 @@ func commit(t *testing.T, root string) {
 	run(t, root, "-c", "user.name=test", "-c", "user.email=test@example.com", "commit", "--quiet", "--allow-empty", "-m", "test")
 }
 
-func TestRelease(t *testing.T) {
+func TestCheck(t *testing.T) {
 	replace := func(name, from, to string) func(*testing.T, string) {
 		return func(t *testing.T, root string) {
 			text, err := os.ReadFile(filepath.Join(root, name))
@@ -97,45 +94,15 @@ func TestRelease(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			root := releasable(t)
 			tt.change(t, root)
-			got, err := Release(root, "v1.2.3")
+			got, err := Check(root, "v1.2.3")
 			if err != nil || !slices.EqualFunc(got, tt.want, strings.HasPrefix) {
 				t.Errorf("got %q, %v\nwant %q", got, err, tt.want)
 			}
 		})
 	}
 	for _, version := range []string{"", "1.2.3", "v1.2", "v1.2.3-rc.1", "v01.2.3", "v1.2.3\n"} {
-		if got, err := Release(".", version); err != nil || len(got) != 1 || !strings.Contains(got[0], "is no version") {
+		if got, err := Check(".", version); err != nil || len(got) != 1 || !strings.Contains(got[0], "is no version") {
 			t.Errorf("%q: %q, %v", version, got, err)
 		}
-	}
-}
-
-// TestPinsAgree holds what users are told to copy to the changelog, between
-// releases too. Where a version stands that is not found to be a pin, a release
-// would leave the old one.
-func TestPinsAgree(t *testing.T) {
-	newest, err := Newest(stand.Project())
-	if err != nil {
-		t.Fatal(err)
-	}
-	pins, err := Pins(stand.Project())
-	if err != nil {
-		t.Fatal(err)
-	}
-	pinned := map[string]int{}
-	for _, pin := range pins {
-		pinned[pin.File]++
-		if pin.Version != newest {
-			t.Errorf("%s pins %s, the changelog is at %s", pin.File, pin.Version, newest)
-		}
-	}
-	version := regexp.MustCompile(`\bv?` + regexp.QuoteMeta(newest[1:]) + `\b`)
-	for _, name := range append(exampleFiles(t), "README.md") {
-		if said := len(version.FindAllString(source(t, name), -1)); said != pinned[name] {
-			t.Errorf("%s says %s %d times, and %d are found to be pins", name, newest, said, pinned[name])
-		}
-	}
-	if len(pinned) < 2 {
-		t.Errorf("pinned are only %v", pins)
 	}
 }

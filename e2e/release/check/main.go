@@ -1,4 +1,4 @@
-// Command release tells whether the working tree can be released as the version
+// Command check tells whether the working tree can be released as the version
 // it is given, and how that is done.
 package main
 
@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/traefik-reauth/reauth/e2e/docs"
+	"github.com/traefik-reauth/reauth/e2e/release"
 	"github.com/traefik-reauth/reauth/e2e/stand"
 )
 
@@ -16,7 +16,7 @@ func main() {
 		os.Exit(2)
 	}
 	version := os.Args[1]
-	problems, err := docs.Release(stand.Project(), version)
+	problems, err := release.Check(stand.Project(), version)
 	if err != nil {
 		problems = append(problems, err.Error())
 	}

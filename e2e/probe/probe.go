@@ -1,4 +1,6 @@
-package e2e
+// Package probe is an app for tests, with an endpoint per thing an app may do
+// that a middleware may break, and who tries them.
+package probe
 
 import (
 	"compress/gzip"
@@ -8,49 +10,97 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"github.com/traefik-reauth/reauth/e2e/stand"
 )
 
-// workerScript is the script of the probe's service worker. It does not end in a
+// WorkerScript is the script of the probe's service worker. It does not end in a
 // line feed, and its length in bytes is not that in characters.
-const workerScript = "'use strict'\n// für das Gerät\naddEventListener('fetch', () => {})"
+const WorkerScript = "'use strict'\n// für das Gerät\naddEventListener('fetch', () => {})"
 
-// strictPolicies are the content security policies of a worker that may not reach
+// StrictPolicies are the content security policies of a worker that may not reach
 // its own app.
-var strictPolicies = []string{"default-src 'none'", "connect-src https://api.example, img-src *"}
+var StrictPolicies = []string{"default-src 'none'", "connect-src https://api.example, img-src *"}
 
-// probe stands for any web app: it has an endpoint per thing an app may do
-// that a middleware may break. Actual Budget does only some of them.
-type probe struct {
+// EndWith closes what runs when the test ends, and shows its log if that has
+// failed.
+func EndWith(t testing.TB, runs interface {
+	Close() error
+	Log() string
+}) {
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(stand.AboveDebug(runs.Log()))
+		}
+		if err := runs.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// StartActual starts an Actual Budget server that ends with the test.
+func StartActual(t testing.TB) *stand.Actual {
+	t.Helper()
+	actual, err := stand.StartActual(t.Context(), t.TempDir(), stand.CurrentClient)
+	if err != nil {
+		t.Fatal(err)
+	}
+	EndWith(t, actual)
+	return actual
+}
+
+// Serve serves h on loopback until the test ends and returns its URL.
+func Serve(t testing.TB, h http.Handler) string {
+	t.Helper()
+	url, server, err := stand.Serve(h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Close() })
+	return url
+}
+
+// ServeApp serves an app of its own until the test ends and returns its URL.
+func ServeApp(t testing.TB) string {
+	t.Helper()
+	var app App
+	return Serve(t, app.Handler())
+}
+
+// App stands for any web app. Actual Budget does only some of what it does.
+type App struct {
 	mu      sync.Mutex
 	streams map[string]chan string
 }
 
 // stream returns the channel whose strings the streaming endpoints send, each
 // as soon as it comes, for requests with ?id=id.
-func (p *probe) stream(id string) chan string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.streams == nil {
-		p.streams = map[string]chan string{}
+func (a *App) stream(id string) chan string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.streams == nil {
+		a.streams = map[string]chan string{}
 	}
-	if p.streams[id] == nil {
-		p.streams[id] = make(chan string)
+	if a.streams[id] == nil {
+		a.streams[id] = make(chan string)
 	}
-	return p.streams[id]
+	return a.streams[id]
 }
 
 // end ends the streams with ?id=id.
-func (p *probe) end(id string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	close(p.streams[id])
-	delete(p.streams, id)
+func (a *App) end(id string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	close(a.streams[id])
+	delete(a.streams, id)
 }
 
-func (p *probe) handler() http.Handler {
+// Handler returns what serves the app.
+func (a *App) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", func(rw http.ResponseWriter, req *http.Request) {
 		rw.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -78,11 +128,11 @@ func (p *probe) handler() http.Handler {
 	mux.HandleFunc("/sw.js", func(rw http.ResponseWriter, req *http.Request) {
 		isolate(rw.Header())
 		// Honours ranges and what a browser has already.
-		http.ServeContent(rw, req, "", time.Unix(1e9, 0), strings.NewReader(workerScript))
+		http.ServeContent(rw, req, "", time.Unix(1e9, 0), strings.NewReader(WorkerScript))
 	})
 	mux.HandleFunc("/chunked/sw.js", func(rw http.ResponseWriter, _ *http.Request) {
 		isolate(rw.Header())
-		for _, line := range strings.SplitAfter(workerScript, "\n") {
+		for _, line := range strings.SplitAfter(WorkerScript, "\n") {
 			answer(rw, line)
 			rw.(http.Flusher).Flush()
 		}
@@ -91,19 +141,19 @@ func (p *probe) handler() http.Handler {
 		rw.Header().Set("Vary", "Accept-Encoding")
 		isolate(rw.Header())
 		if strings.Contains(req.Header.Get("Accept-Encoding"), "gzip") {
-			zip(rw, workerScript)
+			zip(rw, WorkerScript)
 		} else {
-			answer(rw, workerScript)
+			answer(rw, WorkerScript)
 		}
 	})
 	mux.HandleFunc("/strict/sw.js", func(rw http.ResponseWriter, _ *http.Request) {
 		isolate(rw.Header())
-		rw.Header()["Content-Security-Policy"] = strictPolicies
-		answer(rw, workerScript)
+		rw.Header()["Content-Security-Policy"] = StrictPolicies
+		answer(rw, WorkerScript)
 	})
 	mux.HandleFunc("/zipped/sw.js", func(rw http.ResponseWriter, _ *http.Request) {
 		isolate(rw.Header())
-		zip(rw, workerScript)
+		zip(rw, WorkerScript)
 	})
 	mux.HandleFunc("/unauthorized", func(rw http.ResponseWriter, _ *http.Request) {
 		rw.Header().Set("Content-Type", "application/json")
@@ -115,7 +165,7 @@ func (p *probe) handler() http.Handler {
 		"https://auth.example.com/application/o/authorize/?client_id=app&redirect_uri=https%3A%2F%2Fapp.example.com%2Fopenid%2Fcallback", http.StatusFound))
 	mux.HandleFunc("/events", func(rw http.ResponseWriter, req *http.Request) {
 		rw.Header().Set("Content-Type", "text/event-stream")
-		p.send(rw, req, "data: %s\n\n")
+		a.send(rw, req, "data: %s\n\n")
 	})
 	mux.HandleFunc("/ended", func(rw http.ResponseWriter, _ *http.Request) {
 		rw.Header().Set("Content-Type", "text/event-stream")
@@ -123,7 +173,7 @@ func (p *probe) handler() http.Handler {
 	})
 	mux.HandleFunc("/chunks", func(rw http.ResponseWriter, req *http.Request) {
 		rw.Header().Set("Content-Type", "application/octet-stream")
-		p.send(rw, req, "%s\n")
+		a.send(rw, req, "%s\n")
 	})
 	mux.HandleFunc("/hints", func(rw http.ResponseWriter, _ *http.Request) {
 		rw.Header().Set("Link", "</a.css>; rel=preload; as=style")
@@ -173,10 +223,10 @@ func (p *probe) handler() http.Handler {
 }
 
 // send sends what comes on the request's stream until that is closed.
-func (p *probe) send(rw http.ResponseWriter, req *http.Request, format string) {
+func (a *App) send(rw http.ResponseWriter, req *http.Request, format string) {
 	flusher := rw.(http.Flusher)
 	flusher.Flush()
-	stream := p.stream(req.FormValue("id"))
+	stream := a.stream(req.FormValue("id"))
 	for {
 		select {
 		case <-req.Context().Done():
@@ -210,12 +260,4 @@ func zip(rw http.ResponseWriter, text string) {
 	compressor := gzip.NewWriter(rw)
 	_, _ = io.WriteString(compressor, text)
 	_ = compressor.Close()
-}
-
-// zeros is a source of any length.
-type zeros struct{}
-
-func (zeros) Read(b []byte) (int, error) {
-	clear(b)
-	return len(b), nil
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/traefik-reauth/reauth/e2e/probe"
 	"github.com/traefik-reauth/reauth/e2e/stand"
 	"github.com/traefik-reauth/reauth/e2e/visitor"
 )
@@ -16,18 +17,7 @@ import (
 // both with a client.
 func startActual(t *testing.T) (*stand.Stand, *stand.Actual, *visitor.Visitor) {
 	t.Helper()
-	actual, err := stand.StartActual(t.Context(), t.TempDir(), stand.CurrentClient)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Log(actual.Log())
-		}
-		if err := actual.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	actual := probe.StartActual(t)
 	s, err := startStand(t, actual.URL, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -28,8 +28,7 @@ func BenchmarkRequest(b *testing.B) {
 		{"reauth/preflight", corsHost, "OPTIONS", none, append([]string{"Access-Control-Request-Method: PUT"}, fromListed...), http.StatusNoContent},
 	} {
 		b.Run(bm.name, func(b *testing.B) {
-			c := newClient(b, overHTTP1, bm.host)
-			enter(c, bm.session)
+			c := enter(newClient(b, overHTTP1, bm.host), bm.session)
 			for b.Loop() {
 				if bm.session == none {
 					c.SetSession("") // the cookie of a refused request would be sent with the next

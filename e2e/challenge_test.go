@@ -111,8 +111,7 @@ func TestPreflightsOfListedOriginsNeverReachTheAuthServer(t *testing.T) {
 // headers of its own: the browser must see one of each.
 func TestAppsCORSHeadersAreReplacedForListedOrigins(t *testing.T) {
 	forEachProtocol(t, func(t *testing.T, p protocol) {
-		c := newClient(t, p, corsHost)
-		c.Enter()
+		c := newClient(t, p, corsHost).Enter()
 		for origin, want := range map[string]string{listedOrigin: listedOrigin, unlistedOrigin: "*"} {
 			res := c.Send("GET", "/api/data", "", append([]string{"Origin: " + origin}, fetch...)...)
 			credentials := res.Header.Get("Access-Control-Allow-Credentials") == "true"

@@ -176,14 +176,14 @@ const (
 	none    session = "no session"
 )
 
-// enter brings a client of the shared stand into a state.
-func enter(c *visitor.Visitor, state session) {
+// enter returns a client of the shared stand that it has brought into a state.
+func enter(c *visitor.Visitor, state session) *visitor.Visitor {
 	c.T.Helper()
-	if state == none {
-		return
+	if state != none {
+		c.Enter()
 	}
-	c.Enter()
 	if state == expired {
 		c.Expire(shared.Authentik)
 	}
+	return c
 }

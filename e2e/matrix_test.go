@@ -129,9 +129,7 @@ func TestAnswerMatrix(t *testing.T) {
 					c := newClient(t, p, row.host)
 					if row.host == downHost {
 						// Who logs in somewhere has a cookie to send here.
-						elsewhere := newClient(t, p, appHost)
-						enter(elsewhere, state)
-						c.SetSession(elsewhere.Session())
+						c.SetSession(enter(newClient(t, p, appHost), state).Session())
 					} else {
 						enter(c, state)
 					}
@@ -152,8 +150,7 @@ func TestAnswerMatrix(t *testing.T) {
 // What the matrix calls the app's answer knows the user, and the request's body
 // has reached the app.
 func TestAppKnowsItsUserAndGetsTheBody(t *testing.T) {
-	c := newClient(t, overHTTP1, appHost)
-	c.Enter()
+	c := newClient(t, overHTTP1, appHost).Enter()
 	if got := c.Send("GET", "/whoami", "", fetch...).Text; got != authentik.Username {
 		t.Errorf("the user is %q", got)
 	}

@@ -20,8 +20,7 @@ import (
 
 func TestRefreshVisitWithGoodSession(t *testing.T) {
 	forEachProtocol(t, func(t *testing.T, p protocol) {
-		c := newClient(t, p, appHost)
-		c.Enter()
+		c := newClient(t, p, appHost).Enter()
 		for rd, want := range map[string]string{
 			"/budget?month=2026-11#table":           "/budget?month=2026-11#table",
 			"":                                      "/",
@@ -87,8 +86,7 @@ func TestRefreshPageIsShownWithoutAskingTheAuthServer(t *testing.T) {
 	forEachProtocol(t, func(t *testing.T, p protocol) {
 		for _, tt := range tests {
 			t.Run(tt.name, func(t *testing.T) {
-				c := newClient(t, p, tt.host)
-				enter(c, tt.state)
+				c := enter(newClient(t, p, tt.host), tt.state)
 				asked := p.asked(tt.host)
 				res := c.Send("GET", tt.path, "", tt.headers...)
 				if !isPage(res, strings.Contains(strings.Join(tt.headers, " "), "Sec-Fetch-Site: ")) {
@@ -125,8 +123,7 @@ func sameDirectives(a, b string) bool {
 
 func TestRefreshFetchWithGoodSession(t *testing.T) {
 	forEachProtocol(t, func(t *testing.T, p protocol) {
-		c := newClient(t, p, appHost)
-		c.Enter()
+		c := newClient(t, p, appHost).Enter()
 		for _, path := range []string{"/_reauth", visitor.RefreshPath("/budget")} {
 			for _, headers := range [][]string{fetch, {"Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: empty"}, {"Accept: */*"}} {
 				res := c.Send("GET", path, "", headers...)
@@ -144,8 +141,7 @@ func TestRefreshLoginRedirectIsPassedOn(t *testing.T) {
 		for _, state := range []session{expired, none} {
 			for name, headers := range map[string][]string{"visit": navigation, "fetch": fetch, "fetch without metadata": {"Accept: */*"}} {
 				t.Run(host+" "+name+" "+string(state), func(t *testing.T) {
-					c := newClient(t, overHTTP1, host)
-					enter(c, state)
+					c := enter(newClient(t, overHTTP1, host), state)
 					res := c.Send("GET", visitor.RefreshPath("/budget"), "", headers...)
 					if !res.IsLogin() {
 						t.Errorf("got %s", res)
@@ -159,8 +155,7 @@ func TestRefreshLoginRedirectIsPassedOn(t *testing.T) {
 func TestRefreshWhileTheSSOSessionLives(t *testing.T) {
 	for _, host := range []string{appHost, oldHost} {
 		forEachProtocol(t, func(t *testing.T, p protocol) {
-			c := newClient(t, p, host)
-			c.Enter()
+			c := newClient(t, p, host).Enter()
 
 			c.Expire(shared.Authentik)
 			res := c.Visit("/_reauth", "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: empty")
@@ -212,8 +207,7 @@ func TestRefreshWithExplicitConsent(t *testing.T) {
 // The callback also arrives on the app's own paths, marked by its query: its
 // redirect and its cookie are the auth server's and stay.
 func TestCallbackOnAnAppsPathPasses(t *testing.T) {
-	c := newClient(t, overHTTP1, appHost)
-	c.Enter()
+	c := newClient(t, overHTTP1, appHost).Enter()
 	c.Expire(shared.Authentik)
 	authorize := c.Send("GET", "/_reauth", "", fetch...).Header.Get("Location")
 	granted := c.Do(visitor.Request(t, "GET", authorize, ""), false)
@@ -228,8 +222,7 @@ func TestCallbackOnAnAppsPathPasses(t *testing.T) {
 }
 
 func TestSignOutPasses(t *testing.T) {
-	c := newClient(t, overHTTP1, appHost)
-	c.Enter()
+	c := newClient(t, overHTTP1, appHost).Enter()
 	if res := c.Send("GET", "/outpost.goauthentik.io/sign_out", "", fetch...); res.StatusCode != http.StatusFound {
 		t.Errorf("got %s", res)
 	}
@@ -249,8 +242,7 @@ func TestProbeTellsWhetherTheSessionIsGood(t *testing.T) {
 	forEachProtocol(t, func(t *testing.T, p protocol) {
 		for _, host := range []string{appHost, oldHost, queryHost, offHost} {
 			for state, body := range map[session]string{good: `{"active":true}`, expired: `{"active":false}`, none: `{"active":false}`} {
-				c := newClient(t, p, host)
-				enter(c, state)
+				c := enter(newClient(t, p, host), state)
 				cookie := c.Session()
 				for _, headers := range [][]string{fetch, {"Accept: */*"}, append([]string{"X-Authentik-Jwt: " + forgedToken}, fetch...)} {
 					if res := c.Send("GET", "/_reauth?probe", "", headers...); !isProbed(res, body) {
@@ -296,8 +288,7 @@ func TestProbeTellsTheEndOfTheSession(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := visitor.At(t, s.URL(appHost), visitor.HTTP1, s.TLS())
-	c.Enter()
+	c := visitor.At(t, s.URL(appHost), visitor.HTTP1, s.TLS()).Enter()
 	ask := func(headers ...string) response {
 		return c.Send("GET", "/_reauth?probe", "", append(headers, fetch...)...)
 	}
@@ -387,8 +378,7 @@ func TestLoginThatLosesTheQueryEndsOnThePage(t *testing.T) {
 // The worker renews a session before its end, by a login of which nothing is to be
 // seen.
 func TestLoginWhileTheSessionIsGoodKeepsItsCookie(t *testing.T) {
-	c := newClient(t, overHTTP1, appHost)
-	c.Enter()
+	c := newClient(t, overHTTP1, appHost).Enter()
 	cookie := c.Session()
 	res := c.Visit("/outpost.goauthentik.io/start?rd="+url.QueryEscape(c.URL("/_reauth")), "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: empty")
 	if res.StatusCode != http.StatusNoContent || res.Request.URL.String() != c.URL("/_reauth") || c.Session() != cookie {
@@ -413,8 +403,7 @@ func TestRefreshAnswersHEADLikeGET(t *testing.T) {
 }
 
 func TestRefreshIsOpenToListedOrigins(t *testing.T) {
-	c := newClient(t, overHTTP1, corsHost)
-	c.Enter()
+	c := newClient(t, overHTTP1, corsHost).Enter()
 	for origin, want := range map[string]string{listedOrigin: listedOrigin, unlistedOrigin: ""} {
 		res := c.Send("GET", "/_reauth", "", append([]string{"Origin: " + origin}, fetch...)...)
 		if res.StatusCode != http.StatusNoContent || res.Header.Get("Access-Control-Allow-Origin") != want {

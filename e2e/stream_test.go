@@ -76,8 +76,7 @@ func TestEarlyHintsAndTrailersPass(t *testing.T) {
 func TestLargeBodiesAreNotBuffered(t *testing.T) {
 	const size, limit = 200 << 20, 50 << 20
 	for _, host := range []string{appHost, corsHost} {
-		c := newClient(t, overHTTP1, host)
-		c.Enter()
+		c := newClient(t, overHTTP1, host).Enter()
 		// A first transfer grows the pools of buffers, once.
 		transfer(t, c, 1<<20)
 		before := resetPeakMemory(t)

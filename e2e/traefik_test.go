@@ -123,14 +123,7 @@ func startStand(t *testing.T, upstream string, options map[string]any, middlewar
 		Plugins:       map[string]map[string]any{"reauth": options},
 	})
 	if err == nil {
-		t.Cleanup(func() {
-			if t.Failed() {
-				t.Log(stand.AboveDebug(s.Log()))
-			}
-			if err := s.Close(); err != nil {
-				t.Error(err)
-			}
-		})
+		probe.EndWith(t, s)
 	}
 	return s, err
 }
@@ -200,8 +193,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	var failure atomic.Value
 	var working sync.WaitGroup
 	for range clients {
-		c := visitor.At(t, s.URL(appHost), visitor.HTTP1, s.TLS())
-		c.Enter()
+		c := visitor.At(t, s.URL(appHost), visitor.HTTP1, s.TLS()).Enter()
 		working.Go(func() {
 			for ctx.Err() == nil && failure.Load() == nil {
 				req, err := http.NewRequest(http.MethodGet, c.URL("/api/data"), nil)

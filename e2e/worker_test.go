@@ -25,8 +25,7 @@ func TestWorkerScriptComesBehindTheRefreshScript(t *testing.T) {
 	forEachProtocol(t, func(t *testing.T, p protocol) {
 		for _, tt := range tests {
 			t.Run(tt.name, func(t *testing.T) {
-				c := newClient(t, p, appHost)
-				c.Enter()
+				c := newClient(t, p, appHost).Enter()
 				headers := forWorker
 				if tt.acceptEncoding != "" {
 					headers = append([]string{"Accept-Encoding: " + tt.acceptEncoding}, headers...)
@@ -47,8 +46,7 @@ func TestWorkerScriptComesBehindTheRefreshScript(t *testing.T) {
 // The worker lives under its script's policy, and an app's page under its own.
 func TestWorkersPolicyLetsTheRefreshScriptWork(t *testing.T) {
 	forEachProtocol(t, func(t *testing.T, p protocol) {
-		c := newClient(t, p, appHost)
-		c.Enter()
+		c := newClient(t, p, appHost).Enter()
 		const path = "/strict/sw.js"
 		if got := c.Send("GET", path, "", fetch...).Header["Content-Security-Policy"]; !slices.Equal(got, probe.StrictPolicies) {
 			t.Errorf("a page's own request: got %q", got)
@@ -77,8 +75,7 @@ func TestWorkerScriptIsSentWholeWhateverTheBrowserHas(t *testing.T) {
 		{"Range: bytes=9999-", http.StatusRequestedRangeNotSatisfiable},
 	}
 	forEachProtocol(t, func(t *testing.T, p protocol) {
-		c := newClient(t, p, appHost)
-		c.Enter()
+		c := newClient(t, p, appHost).Enter()
 		for _, tt := range tests {
 			headers := append([]string{tt.header}, forWorker...)
 			if res := newClient(t, p, bareHost).Send("GET", "/sw.js", "", headers...); res.StatusCode != tt.status {
@@ -107,8 +104,7 @@ func TestWorkerScriptThatCannotBePrefixedIsUntouched(t *testing.T) {
 	forEachProtocol(t, func(t *testing.T, p protocol) {
 		for _, tt := range tests {
 			t.Run(tt.name, func(t *testing.T) {
-				c := newClient(t, p, tt.host)
-				c.Enter()
+				c := newClient(t, p, tt.host).Enter()
 				expectSame(t, c.Send("GET", tt.path, "", tt.headers...), newClient(t, p, bareHost).Send("GET", tt.path, "", tt.headers...))
 			})
 		}
@@ -148,8 +144,7 @@ func TestRecoveryScriptInPlaceOfALoginRedirect(t *testing.T) {
 	forEachProtocol(t, func(t *testing.T, p protocol) {
 		for _, host := range []string{appHost, oldHost, zipHost} {
 			for _, state := range []session{expired, none} {
-				c := newClient(t, p, host)
-				enter(c, state)
+				c := enter(newClient(t, p, host), state)
 				cookie := c.Session()
 				for _, path := range []string{"/sw.js", "/zipped/sw.js", "/not/there.js"} {
 					if res := c.Send("GET", path, "", append([]string{`If-None-Match: "1"`}, forWorker...)...); !res.IsRecovery() {
@@ -167,8 +162,7 @@ func TestRecoveryScriptInPlaceOfALoginRedirect(t *testing.T) {
 func TestWorkerScriptMayBeCompressedAfterThePlugin(t *testing.T) {
 	forEachProtocol(t, func(t *testing.T, p protocol) {
 		for state, want := range map[session]string{good: visitor.Script(false) + probe.WorkerScript, none: visitor.Script(true)} {
-			c := newClient(t, p, zipHost)
-			enter(c, state)
+			c := enter(newClient(t, p, zipHost), state)
 			for _, path := range []string{"/sw.js", "/chunked/sw.js", "/negotiated/sw.js"} {
 				res := c.Send("GET", path, "", append([]string{"Accept-Encoding: gzip"}, forWorker...)...)
 				if got := res.Unzip(t); got != want {

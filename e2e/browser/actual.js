@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { isDeepStrictEqual } from 'node:util'
 import { until, untilAsked } from './common.js'
-import { launch } from './engines.js'
+import { atLogin, launch } from './engines.js'
 
 // The clients that are tested: the current one and one that many still have.
 export const clients = ['26.9.0', '25.2.0']
@@ -52,6 +52,13 @@ async function signIn(page, stand, consent) {
 // is begun before Actual has loaded the account cannot be added.
 export const atAccount = (page) =>
 	page.locator('::-p-xpath(//*[@data-testid="transaction-table"]//*[text()="Starting Balance"])').wait()
+
+// logInAndBack takes a page through the login and back to the account.
+export async function logInAndBack(page, stand) {
+	await atLogin(page)
+	await logIn(page, stand)
+	await atAccount(page)
+}
 
 // open starts a browser and makes a budget with one account in it, whose page
 // it shows.

@@ -1,8 +1,18 @@
 // Nothing gets worse: what worked without the plugin works with it.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { addTransaction, atAccount, clients, expireAtSync, logIn, open, readsBack, saved, syncUntil } from './actual.js'
-import { atLogin, covered, isMarked, mark } from './engines.js'
+import {
+	addTransaction,
+	atAccount,
+	clients,
+	expireAtSync,
+	logInAndBack,
+	open,
+	readsBack,
+	saved,
+	syncUntil,
+} from './actual.js'
+import { covered, isMarked, mark } from './engines.js'
 import { Stand } from './stand.js'
 
 // stored resolves to the names of what the app keeps in the browser.
@@ -81,9 +91,7 @@ for (const client of clients) {
 		const place = page.url()
 		await stand.expire('both')
 		await page.reload()
-		await atLogin(page)
-		await logIn(page, stand)
-		await atAccount(page)
+		await logInAndBack(page, stand)
 		assert.equal(page.url(), place)
 		await readsBack(t, stand, { notes: ['covered'] })
 	})

@@ -6,14 +6,14 @@ import {
 	atAccount,
 	clients,
 	expireAtSync,
-	logIn,
+	logInAndBack,
 	open,
 	readsBack,
 	saved,
 	syncInVain,
 } from './actual.js'
 import { until } from './common.js'
-import { atLogin, covered, isMarked, mark, newTab } from './engines.js'
+import { covered, isMarked, mark, newTab } from './engines.js'
 import { Stand } from './stand.js'
 
 for (const client of clients) {
@@ -30,9 +30,7 @@ for (const client of clients) {
 		await front.close()
 		await page.bringToFront()
 		// Actual syncs when its tab shows.
-		await atLogin(page)
-		await logIn(page, stand)
-		await atAccount(page)
+		await logInAndBack(page, stand)
 		await addTransaction(page, 'shown', '1.00')
 		await saved(page, stand)
 		await readsBack(t, stand, { notes: ['shown'] })

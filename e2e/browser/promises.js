@@ -7,6 +7,7 @@ import {
 	atAccount,
 	expireAtSync,
 	logIn,
+	logInAndBack,
 	offersUpdate,
 	open,
 	readsBack,
@@ -59,13 +60,6 @@ async function enter(t, engine, client) {
 	const page = await open(t, stand, engine)
 	await covered(page)
 	return { stand, page }
-}
-
-// logInAndBack takes a page through the login and back to the account.
-async function logInAndBack(page, stand) {
-	await atLogin(page)
-	await logIn(page, stand)
-	await atAccount(page)
 }
 
 async function replays(t, engine, client) {

@@ -1,8 +1,8 @@
 // Several tabs of one profile.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { addTransaction, atAccount, clients, logIn, open, readsBack, saved, sync, syncs } from './actual.js'
-import { atLogin, covered, isMarked, mark, newTab } from './engines.js'
+import { addTransaction, clients, logInAndBack, open, readsBack, saved, sync, syncs } from './actual.js'
+import { covered, isMarked, mark, newTab } from './engines.js'
 import { Stand } from './stand.js'
 
 for (const client of clients) {
@@ -33,9 +33,7 @@ for (const client of clients) {
 			await stand.expire('both')
 			for (const tab of tabs) tab.visited.length = 0
 			await Promise.all(tabs.map((tab) => sync(tab)))
-			await atLogin(front)
-			await logIn(front, stand)
-			await atAccount(front)
+			await logInAndBack(front, stand)
 			assert.equal(front.url(), place)
 			await addTransaction(front, 'later', '2.00')
 			await saved(front, stand)

@@ -130,11 +130,7 @@ func TestTraefikRunsWhatTheCatalogServes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
+	probe.EndWith(t, s)
 
 	want := []string{"GET /public/download/" + stand.Module + "/" + version, "GET /public/validate/" + stand.Module + "/" + version}
 	if !slices.Equal(c.asked, want) {

@@ -15,6 +15,7 @@ import (
 	"github.com/compose-spec/compose-go/v2/dotenv"
 	"github.com/compose-spec/compose-go/v2/types"
 
+	"github.com/traefik-reauth/reauth/e2e/probe"
 	"github.com/traefik-reauth/reauth/e2e/stand"
 )
 
@@ -216,15 +217,7 @@ func TestCompose(t *testing.T) {
 		t.Fatal(err)
 	}
 	idp, idpURL := newAuthentik(t)
-	actual, err := stand.StartActual(t.Context(), t.TempDir(), stand.CurrentClient)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := actual.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	actual := probe.StartActual(t)
 
 	// Containers have their ports to themselves, and names in their network.
 	containers := project.Services

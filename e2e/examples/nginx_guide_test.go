@@ -123,13 +123,11 @@ func expectHarm(t *testing.T, s *stand.Nginx, guide string) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.line, func(t *testing.T) {
-			c := throughNginx(t, s, visitor.HTTP1)
-			c.Enter()
+			c := throughNginx(t, s, visitor.HTTP1).Enter()
 			if tt.harm(t, c) {
 				t.Error("there is harm without it")
 			}
-			c = throughNginx(t, s, visitor.HTTP1)
-			c.Enter()
+			c = throughNginx(t, s, visitor.HTTP1).Enter()
 			change := stand.Replacement{Old: stand.NginxPlace, New: stand.NginxPlace + tt.line, Times: 1}
 			if tt.instead != "" {
 				change = stand.Replacement{Old: tt.instead, New: tt.line, Times: 1}
@@ -151,8 +149,7 @@ func expectNoHarm(t *testing.T, s *stand.Nginx, guide string) {
 	if !strings.Contains(guide, "`gzip_types` may stay") {
 		t.Error("the guide does not say so")
 	}
-	c := throughNginx(t, s, visitor.HTTP1)
-	c.Enter()
+	c := throughNginx(t, s, visitor.HTTP1).Enter()
 	if err := s.Change(t.Context(), stand.Replacement{Old: stand.NginxPlace, New: stand.NginxPlace + "gzip_types text/javascript;", Times: 1}); err != nil {
 		t.Fatal(err)
 	}
@@ -233,17 +230,10 @@ func TestNginxGuideIsRightAboutActual(t *testing.T) {
 // how many requests it leaves to each of two addresses that Traefik tells of.
 func askActual(t *testing.T) (origins string, left [2]int) {
 	t.Helper()
-	actual, err := stand.StartActual(t.Context(), t.TempDir(), stand.CurrentClient)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := actual.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
+	actual := probe.StartActual(t)
 	for i, address := range []string{"192.0.2.1", "192.0.2.2"} {
 		res := straight(t, visitor.Request(t, "GET", actual.URL+"/info", "", "X-Forwarded-For: "+address+", 127.0.0.1"))
+		var err error
 		if left[i], err = strconv.Atoi(res.Header.Get("Ratelimit-Remaining")); err != nil {
 			t.Fatal(err)
 		}

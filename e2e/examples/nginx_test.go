@@ -37,14 +37,7 @@ func startNginx(t *testing.T) (*stand.Nginx, *probe.App) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("--- Traefik:\n%s\n--- nginx:\n%s", stand.AboveDebug(s.Log()), s.NginxLog())
-		}
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	probe.EndWith(t, s)
 	return s, app
 }
 
@@ -75,8 +68,7 @@ func TestNginx(t *testing.T) {
 			}
 			for _, path := range []string{"/events", "/chunks"} {
 				t.Run("stream "+path, func(t *testing.T) {
-					c := throughNginx(t, s, version)
-					c.Enter()
+					c := throughNginx(t, s, version).Enter()
 					// Over HTTP/2 and TLS nginx sends a head with the first bytes.
 					app.ExpectStreamed(t, c, path, version == visitor.HTTP1)
 				})
@@ -84,8 +76,7 @@ func TestNginx(t *testing.T) {
 		})
 	}
 	t.Run("WebSocket", func(t *testing.T) {
-		c := throughNginx(t, s, visitor.HTTP1)
-		c.Enter()
+		c := throughNginx(t, s, visitor.HTTP1).Enter()
 		probe.ExpectEcho(t, c)
 	})
 	t.Run("no other upgrade", func(t *testing.T) {

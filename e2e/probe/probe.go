@@ -26,6 +26,33 @@ const WorkerScript = "'use strict'\n// für das Gerät\naddEventListener('fetch'
 // its own app.
 var StrictPolicies = []string{"default-src 'none'", "connect-src https://api.example, img-src *"}
 
+// EndWith closes what runs when the test ends, and shows its log if that has
+// failed.
+func EndWith(t testing.TB, runs interface {
+	Close() error
+	Log() string
+}) {
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(stand.AboveDebug(runs.Log()))
+		}
+		if err := runs.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// StartActual starts an Actual Budget server that ends with the test.
+func StartActual(t testing.TB) *stand.Actual {
+	t.Helper()
+	actual, err := stand.StartActual(t.Context(), t.TempDir(), stand.CurrentClient)
+	if err != nil {
+		t.Fatal(err)
+	}
+	EndWith(t, actual)
+	return actual
+}
+
 // Serve serves h on loopback until the test ends and returns its URL.
 func Serve(t testing.TB, h http.Handler) string {
 	t.Helper()

@@ -232,5 +232,6 @@ func (n *Nginx) Change(ctx context.Context, changes ...Replacement) error {
 // Behind returns the address of the entry point that nginx speaks to.
 func (n *Nginx) Behind() string { return "127.0.0.1:" + strconv.Itoa(n.ports[behind]) }
 
-// NginxLog returns what nginx has printed since it was started last.
-func (n *Nginx) NginxLog() string { return n.process.Log() }
+// Log returns what Traefik has printed so far, and nginx since it was started
+// last.
+func (n *Nginx) Log() string { return n.Base.Log() + "--- nginx:\n" + n.process.Log() }

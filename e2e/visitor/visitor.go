@@ -209,12 +209,13 @@ func (v *Visitor) LogIn(target string) Response {
 	return v.Submit(asked)
 }
 
-// Enter logs in on the way to the app, and has a good session then.
-func (v *Visitor) Enter() {
+// Enter logs in on the way to the app, and returns v with a good session.
+func (v *Visitor) Enter() *Visitor {
 	v.T.Helper()
 	if landed := v.LogIn("/"); landed.StatusCode != http.StatusOK || landed.Request.URL.String() != v.URL("/") {
 		v.T.Fatalf("the login led to %s %s: %s", landed.Status, landed.Request.URL, landed.Text)
 	}
+	return v
 }
 
 // Submit sends the login or consent form of a page.

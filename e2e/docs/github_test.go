@@ -58,8 +58,8 @@ func TestIssueForm(t *testing.T) {
 	}
 	decodeGitHub(t, "ISSUE_TEMPLATE/config.yml", &chooser)
 	for _, link := range chooser.ContactLinks {
-		if _, anchor, found := strings.Cut(link.URL, "#"); found && !readme(t).Anchors[anchor] {
-			t.Errorf("the README has no heading for %s", link.URL)
+		if _, page, found := strings.Cut(link.URL, "/blob/main/"); found && readPages(t)[page] == nil {
+			t.Errorf("there is no page for %s", link.URL)
 		}
 	}
 }

@@ -186,15 +186,24 @@ func checkPins(root, version string) ([]string, error) {
 }
 
 func checkStatus(root, _ string) ([]string, error) {
-	text, err := os.ReadFile(filepath.Join(root, "README.md"))
-	if err != nil {
-		return nil, err
-	}
-	said := strings.ToLower(strings.Join(strings.Fields(string(text)), " "))
 	var problems []string
-	for _, phrase := range []string{"before its first release", "until the first release"} {
-		if strings.Contains(said, phrase) {
-			problems = append(problems, "README.md says what is so "+phrase)
+	for _, pattern := range []string{"*.md", "docs/*.md", "examples/*/*.md"} {
+		pages, err := filepath.Glob(filepath.Join(root, filepath.FromSlash(pattern)))
+		if err != nil {
+			return nil, err
+		}
+		for _, page := range pages {
+			text, err := os.ReadFile(page)
+			if err != nil {
+				return nil, err
+			}
+			said := strings.ToLower(strings.Join(strings.Fields(string(text)), " "))
+			for _, phrase := range []string{"before its first release", "until the first release"} {
+				if strings.Contains(said, phrase) {
+					name, _ := filepath.Rel(root, page)
+					problems = append(problems, filepath.ToSlash(name)+" says what is so "+phrase)
+				}
+			}
 		}
 	}
 	return problems, nil

@@ -20,6 +20,7 @@ func releasable(t *testing.T) string {
 		"go.mod":       "module github.com/traefik-reauth/reauth\n",
 		".traefik.yml": "import: github.com/traefik-reauth/reauth\niconPath: icon.png\n",
 		"icon.png":     "",
+		"docs/page.md": "text\n",
 		"examples/a.yml": "- --experimental.plugins.reauth.modulename=github.com/traefik-reauth/reauth\n" +
 			"- --experimental.plugins.reauth.version=v1.2.3\n- --experimental.plugins.other.version=v9.9.9\n",
 		"examples/b/b.toml": "moduleName = \"github.com/traefik-reauth/reauth\"\n  version = \"v1.2.3\"\n",
@@ -85,6 +86,7 @@ func TestCheck(t *testing.T) {
 		{"older README", replace("README.md", "v1.2.3", "v1.2.2"), []string{"README.md pins v1.2.2"}},
 		{"README without", replace("README.md", "version:", "v:"), []string{"README.md or the examples pin no version"}},
 		{"status", replace("README.md", "v1.2.3\n", "v1.2.3\nBefore its\nfirst release.\n"), []string{"README.md says what is so before its first release"}},
+		{"status of a page", replace("docs/page.md", "text", "until the first release"), []string{"docs/page.md says what is so until the first release"}},
 		{"older argument", replace("examples/a.yml", "reauth.version=v1.2.3", "reauth.version=v1.2.2"), []string{"examples/a.yml pins v1.2.2"}},
 		{"older TOML", replace("examples/b/b.toml", "v1.2.3", "v1.2.2"), []string{"examples/b/b.toml pins v1.2.2"}},
 		{"other import", replace(".traefik.yml", "-reauth/reauth", "-reauth/other"), []string{".traefik.yml imports github.com/traefik-reauth/other"}},

@@ -180,9 +180,18 @@ class WebKitPage {
 		return this.#session.executeScript(`return (${script})([...document.querySelectorAll(arguments[0])])`, selector)
 	}
 
+	// shown resolves to what the page shows, for whoever has to find out why a test failed.
+	async #shown() {
+		try {
+			return await this.#session.executeScript('return location.href + ": " + document.body.innerText.slice(0, 500)')
+		} catch (failure) {
+			return String(failure)
+		}
+	}
+
 	locator(selector) {
-		const act = (action) =>
-			until(selector, async () => {
+		const act = async (action) => {
+			const tried = async () => {
 				try {
 					await action(await this.#session.findElement(by(selector)))
 					return true
@@ -190,7 +199,13 @@ class WebKitPage {
 					if (passing(failure)) return false
 					throw failure
 				}
-			})
+			}
+			try {
+				await until(selector, tried)
+			} catch (failure) {
+				throw new Error(`${failure.message}, where the page shows ${await this.#shown()}`, { cause: failure })
+			}
+		}
 		return {
 			wait: () => act(() => {}),
 			click: () => act((element) => element.click()),

@@ -34,6 +34,19 @@ import (
 // The json tags only name the options in the log. Blanks around list entries are
 // trimmed, so that "a, b" in a label means what it says.
 type Config struct {
+	// Provider names the forward-auth server: authentik, authelia, oauth2-proxy,
+	// tinyauth or traefik-forward-auth. It stands for the defaults of HeaderField,
+	// LoginURLs and AuthPaths, for the path at which a login starts, and for whether
+	// a session can be renewed in silence. Default: authentik
+	Provider string `json:"provider"`
+
+	// HeaderField is the request header in which forwardAuth hands on who the user
+	// is, one of its authResponseHeaders. Where it is listed there, the plugin knows
+	// for certain which requests forwardAuth has refused, and nothing that the app
+	// says is taken for an expired session. Default: the provider's,
+	// X-authentik-username for Authentik
+	HeaderField string `json:"headerField"`
+
 	// RefreshPath is the one path of the app's host that belongs to the
 	// plugin: a visit renews the session and leads back to the path given as
 	// rd, or shows a page without one, and the refresh script asks there for
@@ -47,13 +60,13 @@ type Config struct {
 	// boundaries against the resolved Location. A login URL that carries a
 	// redirect_uri (RFC 6749, section 4.1.1) counts only if that leads under
 	// AuthPaths: an app may use the same identity provider for a login of its
-	// own. Default: Authentik's /outpost.goauthentik.io/start and
-	// /application/o/authorize/
+	// own. Default: the provider's, /outpost.goauthentik.io/start and
+	// /application/o/authorize/ for Authentik
 	LoginURLs []string `json:"loginURLs"`
 
 	// AuthPaths are the path prefixes that belong to the auth server on the
 	// app's host. Requests for them pass through untouched.
-	// Default: /outpost.goauthentik.io/
+	// Default: the provider's, /outpost.goauthentik.io/ for Authentik
 	AuthPaths []string `json:"authPaths"`
 
 	// ServiceWorker puts the refresh script in front of the app's service worker
@@ -98,13 +111,11 @@ type Config struct {
 var debug = fmt.Println
 
 // CreateConfig returns the default options, which suit Actual Budget behind
-// Authentik. Every call makes new slices, because Traefik decodes the user's
-// options into them.
+// Authentik. What the provider stands for is left to New.
 func CreateConfig() *Config {
 	return &Config{
+		Provider:      defaultProvider,
 		RefreshPath:   "/_reauth",
-		LoginURLs:     []string{"/outpost.goauthentik.io/start", "/application/o/authorize/"},
-		AuthPaths:     []string{"/outpost.goauthentik.io/"},
 		ServiceWorker: true,
 	}
 }
@@ -121,18 +132,33 @@ func New(_ context.Context, next http.Handler, config *Config, name string) (mid
 	}()
 
 	var found problems
-	authPaths := parseAuthPaths(&found, config.AuthPaths)
-	refreshPath := parseRefreshPath(&found, config.RefreshPath, authPaths)
-	loginURLs := parseLoginURLs(&found, config.LoginURLs)
+	auth := parseProvider(&found, config.Provider)
+	// The user's own options stay as Traefik has read them.
+	set := *config
+	if set.HeaderField == "" {
+		set.HeaderField = auth.headerField
+	}
+	if set.LoginURLs == nil {
+		set.LoginURLs = auth.loginURLs
+	}
+	if set.AuthPaths == nil {
+		set.AuthPaths = auth.authPaths
+	}
+	headerField := parseHeaderField(&found, set.HeaderField)
+	authPaths := parseAuthPaths(&found, set.AuthPaths)
+	refreshPath := parseRefreshPath(&found, set.RefreshPath, authPaths)
+	loginURLs := parseLoginURLs(&found, set.LoginURLs)
 	policy := parseCORSPolicy(&found, config)
 	if len(found.list) > 0 {
 		return nil, found.err()
 	}
-	announce(name, config)
+	announce(name, &set)
 
 	h := &handler{
 		next:          next,
 		name:          name,
+		auth:          auth,
+		headerField:   headerField,
 		refreshPath:   refreshPath,
 		authPaths:     authPaths,
 		loginURLs:     loginURLs,
@@ -273,8 +299,8 @@ func parseLoginURLs(found *problems, list []string) []loginURL {
 		}
 		logins = append(logins, login)
 	}
-	if len(values) == 0 {
-		found.add(option, "", "without an entry no expired session is recognised", "leave the option out for Authentik's login URLs")
+	if list != nil && len(values) == 0 {
+		found.add(option, "", "without an entry no expired session is recognised", "leave the option out for the provider's login URLs")
 	}
 	return logins
 }
@@ -322,10 +348,14 @@ func canonicalHost(u *url.URL) string {
 	return net.JoinHostPort(host, port)
 }
 
-// handler is the middleware. Nothing in it changes after New but misplaced.
+// handler is the middleware. Nothing in it changes after New but what it has noticed
+// of the chain that it stands in.
 type handler struct {
-	next          http.Handler
-	name          string
+	next http.Handler
+	name string
+	auth provider
+	// headerField is the key of HeaderField.
+	headerField   string
 	refreshPath   string
 	authPaths     []string
 	loginURLs     []loginURL
@@ -339,8 +369,12 @@ type handler struct {
 	// reachable are the sources of CSP that either script needs.
 	reachable []string
 
-	// misplaced tells that the warning about the plugin's place is out.
+	// misplaced tells that the warning about the plugin's place is out, and unlisted
+	// that the one about headerField is.
 	misplaced atomic.Bool
+	unlisted  atomic.Bool
+	// listed tells that forwardAuth was seen to hand on headerField.
+	listed atomic.Bool
 }
 
 // kind is what a request means to the plugin.
@@ -367,7 +401,7 @@ const (
 // ServeHTTP answers what is the plugin's to answer and passes all else on,
 // with its original ResponseWriter where no header can need a change.
 func (h *handler) ServeHTTP(rw http.ResponseWriter, req *http.Request) {
-	if identified(req.Header) {
+	if len(req.Header[h.headerField]) > 0 {
 		warnMisplaced(h)
 	}
 	k := kindOf(h, req)
@@ -378,20 +412,12 @@ func (h *handler) ServeHTTP(rw http.ResponseWriter, req *http.Request) {
 	serve(h, k, rw, req)
 }
 
-// identified reports whether the request says who its user is, as forwardAuth
-// does when it passes one on with the headers Authentik's outpost gave it.
-func identified(header http.Header) bool {
-	return header["X-Authentik-Username"] != nil || header["X-Authentik-Groups"] != nil ||
-		header["X-Authentik-Email"] != nil || header["X-Authentik-Name"] != nil ||
-		header["X-Authentik-Uid"] != nil || header["X-Authentik-Jwt"] != nil
-}
-
 // warnMisplaced says, once, that the plugin cannot work where it stands.
 func warnMisplaced(h *handler) {
 	if h.misplaced.CompareAndSwap(false, true) {
 		// Traefik shows what the log package prints at its default level.
-		log.Printf("reauth: %s receives requests that already bear X-Authentik headers: if it is listed after forwardAuth "+
-			"it never sees an expired session, so list it before forwardAuth in the router's middlewares", h.name)
+		log.Printf("reauth: %s receives requests that already bear %s: if it is listed after forwardAuth "+
+			"it never sees an expired session, so list it before forwardAuth in the router's middlewares", h.name, h.headerField)
 	}
 }
 
@@ -517,6 +543,9 @@ func serve(h *handler, k kind, rw http.ResponseWriter, req *http.Request) {
 	}
 	if k == kindRefresh && serveRefresh(w, req) {
 		return
+	}
+	if k != kindNavigation {
+		mark(w, req.Header)
 	}
 	h.next.ServeHTTP(w, req)
 	finish(w)

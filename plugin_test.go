@@ -73,6 +73,22 @@ func answering(status int, headers ...string) http.Handler {
 	})
 }
 
+// passing passes requests on to next as forwardAuth does: it takes the headers away that
+// are its own, and says who the user is, if the auth server did.
+func passing(user string, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
+		for name, values := range req.Header {
+			if len(values) == 0 {
+				delete(req.Header, name)
+				if user != "" {
+					req.Header.Set(name, user)
+				}
+			}
+		}
+		next.ServeHTTP(rw, req.WithContext(req.Context()))
+	})
+}
+
 func serveOnce(h http.Handler, req *http.Request) *http.Response {
 	rec := httptest.NewRecorder()
 	h.ServeHTTP(rec, req)
@@ -214,6 +230,7 @@ func TestScriptIsAskedForWhole(t *testing.T) {
 	req := request("GET", "/sw.js?v=1", append(append(kept, dropped...), asWorker...)...)
 	before := req.Header.Clone()
 	want := request("GET", "/", append(append(kept, "Accept-Encoding: identity"), asWorker...)...).Header
+	want["X-Authentik-Username"] = []string{}
 	called := false
 	serveOnce(newHandler(t, http.HandlerFunc(func(_ http.ResponseWriter, got *http.Request) {
 		called = true
@@ -235,6 +252,7 @@ func TestScriptIsAskedForWhole(t *testing.T) {
 func TestRequestsForOtherScriptsKeepTheirConditions(t *testing.T) {
 	req := request("GET", "/app.js", scripted, "If-None-Match: \"1\"", "Range: bytes=0-1", "Accept-Encoding: gzip")
 	want := req.Header.Clone()
+	want["X-Authentik-Username"] = []string{}
 	serveOnce(newHandler(t, http.HandlerFunc(func(_ http.ResponseWriter, got *http.Request) {
 		if !reflect.DeepEqual(got.Header, want) {
 			t.Errorf("headers\n got %v\nwant %v", got.Header, want)
@@ -242,22 +260,30 @@ func TestRequestsForOtherScriptsKeepTheirConditions(t *testing.T) {
 	}), nil), req)
 }
 
-func TestMisplacedPluginWarnsOnce(t *testing.T) {
+// capture returns what is logged until the test ends.
+func capture(t *testing.T) *bytes.Buffer {
+	t.Helper()
 	var logged bytes.Buffer
 	before := log.Writer()
-	defer func() { log.SetOutput(before) }()
+	t.Cleanup(func() { log.SetOutput(before) })
 	log.SetOutput(&logged)
-	for _, name := range []string{"X-Authentik-Username", "X-Authentik-Groups", "X-Authentik-Email", "X-Authentik-Name", "X-Authentik-Uid", "X-Authentik-Jwt"} {
+	return &logged
+}
+
+func TestMisplacedPluginWarnsOnce(t *testing.T) {
+	logged := capture(t)
+	for option, name := range map[string]string{"": "X-Authentik-Username", "remote-user": "Remote-User"} {
 		logged.Reset()
-		h := newHandler(t, answering(200), nil)
+		h := newHandler(t, passing("", answering(200)), func(c *Config) { c.HeaderField = option })
 		serveOnce(h, request("GET", "/", scripted))
+		serveOnce(h, request("GET", "/", scripted, "X-Other: secret"))
 		if logged.Len() > 0 {
 			t.Errorf("warned without cause: %s", logged.String())
 		}
 		serveOnce(h, request("GET", "/", name+": secret"))
 		serveOnce(h, request("GET", "/", name+": secret"))
 		text := logged.String()
-		if strings.Count(text, "list it before forwardAuth") != 1 || !strings.Contains(text, "reauth@docker") {
+		if strings.Count(text, "list it before forwardAuth") != 1 || !strings.Contains(text, "reauth@docker") || !strings.Contains(text, name) {
 			t.Errorf("%s: want one warning that names the middleware and the mend, got %q", name, text)
 		}
 		if strings.Contains(text, "secret") {
@@ -269,6 +295,8 @@ func TestMisplacedPluginWarnsOnce(t *testing.T) {
 func TestNewReportsEveryProblem(t *testing.T) {
 	negative := int64(-1)
 	config := &Config{
+		Provider:                      "authentic",
+		HeaderField:                   "X Y",
 		RefreshPath:                   "/outpost.goauthentik.io/refresh",
 		LoginURLs:                     []string{"/", "https://auth.example.com/login?next=/"},
 		AuthPaths:                     []string{"/outpost.goauthentik.io", "", "outpost"},
@@ -284,7 +312,9 @@ func TestNewReportsEveryProblem(t *testing.T) {
 		t.Fatal("no error")
 	}
 	want := []string{
-		"invalid configuration, 13 problems: (1) ",
+		"invalid configuration, 15 problems: (1) ",
+		`provider "authentic": is not known; write authentik, authelia, oauth2-proxy, tinyauth or traefik-forward-auth, or leave it out`,
+		`headerField "X Y": is not the name of a header`,
 		`authPaths "": the entry is blank; remove it`,
 		`authPaths "outpost": does not start with a slash; write a path prefix like "/outpost.goauthentik.io/"`,
 		`refreshPath "/outpost.goauthentik.io/refresh": lies under "/outpost.goauthentik.io" of authPaths`,
@@ -336,6 +366,7 @@ func TestNewSaysWhatEveryOptionIs(t *testing.T) {
 	newHandler(t, http.NotFoundHandler(), func(c *Config) {
 		age := int64(0)
 		*c = Config{
+			Provider:                      "tinyauth",
 			RefreshPath:                   "/renew",
 			LoginURLs:                     []string{"https://login.example.com/"},
 			AccessControlAllowOriginList:  []string{"https://a.example.com", "https://b.example.com"},
@@ -350,12 +381,12 @@ func TestNewSaysWhatEveryOptionIs(t *testing.T) {
 		t.Error("an empty configuration was taken")
 	}
 	want := []string{
-		`reauth: options of reauth@docker: {"refreshPath":"/_reauth",` +
+		`reauth: options of reauth@docker: {"provider":"authentik","headerField":"X-authentik-username","refreshPath":"/_reauth",` +
 			`"loginURLs":["/outpost.goauthentik.io/start","/application/o/authorize/"],"authPaths":["/outpost.goauthentik.io/"],` +
 			`"serviceWorker":true,"accessControlAllowOriginList":null,"accessControlAllowCredentials":false,` +
 			`"accessControlAllowMethods":null,"accessControlAllowHeaders":null,"accessControlExposeHeaders":null,` +
 			`"accessControlMaxAge":null}` + "\n",
-		`reauth: options of reauth@docker: {"refreshPath":"/renew","loginURLs":["https://login.example.com/"],"authPaths":null,` +
+		`reauth: options of reauth@docker: {"provider":"tinyauth","headerField":"Remote-User","refreshPath":"/renew","loginURLs":["https://login.example.com/"],"authPaths":null,` +
 			`"serviceWorker":false,"accessControlAllowOriginList":["https://a.example.com","https://b.example.com"],` +
 			`"accessControlAllowCredentials":true,"accessControlAllowMethods":["PUT"],"accessControlAllowHeaders":["X-A"],` +
 			`"accessControlExposeHeaders":["X-B"],"accessControlMaxAge":0}` + "\n",
@@ -377,11 +408,20 @@ func TestEveryOptionIsNamed(t *testing.T) {
 	}
 }
 
-func TestCreateConfigSharesNothing(t *testing.T) {
-	first := CreateConfig()
-	first.LoginURLs[0], first.AuthPaths[0] = "/changed", "/changed"
-	if got := CreateConfig(); got.LoginURLs[0] == "/changed" || got.AuthPaths[0] == "/changed" {
-		t.Errorf("a change of one configuration shows in the next: %v", got)
+func TestEveryProviderSuits(t *testing.T) {
+	for name := range providers {
+		if !strings.Contains(providerNames, name) {
+			t.Errorf("%s is not among %s", name, providerNames)
+		}
+		config := CreateConfig()
+		config.Provider = name
+		before := *config
+		if _, err := New(context.Background(), http.NotFoundHandler(), config, "reauth@docker"); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if !reflect.DeepEqual(*config, before) {
+			t.Errorf("%s: the configuration has changed: %+v", name, config)
+		}
 	}
 }
 
@@ -392,7 +432,7 @@ func TestLabelListsAreTrimmed(t *testing.T) {
 		c.AccessControlAllowOriginList = []string{"https://a.example.com", " https://b.example.com"}
 		c.AccessControlAllowMethods = []string{"PUT", " DELETE"}
 	})
-	if !underAny(h.authPaths, "/auth/x") || !leadsToLogin(h, mustParse(t, appURL), "/login") ||
+	if !underAny(h.authPaths, "/auth/x") || !leadsToLogin(h, mustParse(t, appURL), "/login", false) ||
 		!h.cors.exact["https://b.example.com"] || h.cors.methods != "PUT, DELETE" {
 		t.Errorf("blanks were kept: %+v, %+v", h, h.cors)
 	}
@@ -413,11 +453,11 @@ func FuzzLoginURLs(f *testing.F) {
 		target := mustParse(t, appURL+"/")
 		whole := strings.TrimSuffix(entry, "/")
 		for _, location := range []string{entry, whole + "/under", whole + "?query"} {
-			if !leadsToLogin(h, target, location) {
+			if !leadsToLogin(h, target, location, false) {
 				t.Errorf("%q does not match %q", entry, location)
 			}
 		}
-		if login.path != "" && leadsToLogin(h, target, whole+"x") {
+		if login.path != "" && leadsToLogin(h, target, whole+"x", false) {
 			t.Errorf("%q matches %q", entry, whole+"x")
 		}
 	})
@@ -459,7 +499,7 @@ func TestParseLoginURLs(t *testing.T) {
 		}
 	}
 	var found problems
-	parseLoginURLs(&found, nil)
+	parseLoginURLs(&found, []string{})
 	if len(found.list) != 1 {
 		t.Errorf("an empty list is accepted: %v", found.list)
 	}

@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"log"
 	"net"
 	"net/http"
 	"net/url"
@@ -46,8 +47,12 @@ type responseWriter struct {
 	// elsewhere tells that a page of another origin sent the browser to the
 	// refresh path.
 	elsewhere bool
-	// asked is the header of a probe, in which forwardAuth says whose it is.
-	asked http.Header
+	// marked is the header of the request as it was handed on, and said what
+	// forwardAuth has made of it.
+	marked http.Header
+	said   verdict
+	// uri is the path and the query of a request for the refresh path.
+	uri string
 	// preset holds the headers that stood before next was called.
 	preset http.Header
 
@@ -104,6 +109,8 @@ const (
 	// outcomeActive and outcomeInactive tell a probe of the session.
 	outcomeActive
 	outcomeInactive
+	// outcomeLogin makes a redirect to the login of the auth server's 401.
+	outcomeLogin
 	// outcomePage shows the page where there is no login to go through.
 	outcomePage
 	// outcomePrefix puts the refresh script in front of the app's worker script.
@@ -114,35 +121,48 @@ const (
 
 // outcomeOf decides about an answer with this status and the headers in w.
 func outcomeOf(w *responseWriter, status int) outcome {
+	if w.kind == kindNavigation {
+		return outcomePass
+	}
+	w.said = verdictOf(w, status)
+	expired := isExpired(w, status, w.said)
 	switch w.kind {
 	case kindAPI:
-		if isLoginRedirect(w, status) {
+		if expired {
 			return outcomeChallenge
 		}
-	case kindRefresh:
-		if status < 500 && !isLoginRedirect(w, status) {
-			return outcomeRefreshed
-		}
-	case kindProbe:
-		if isLoginRedirect(w, status) {
-			return outcomeInactive
-		}
-		if status < 500 {
-			return outcomeActive
-		}
-	case kindLogin:
-		if status < 500 && !isLoginRedirect(w, status) {
-			return outcomePage
-		}
 	case kindScript:
-		if isLoginRedirect(w, status) {
+		if expired {
 			return outcomeRecovery
 		}
 		if status == http.StatusOK && isPlainScript(w.Header()) {
 			return outcomePrefix
 		}
+	case kindProbe:
+		if expired {
+			return outcomeInactive
+		}
+		if isGood(w, status) {
+			return outcomeActive
+		}
+	case kindRefresh, kindLogin:
+		if expired && status == http.StatusUnauthorized {
+			return outcomeLogin
+		}
+		if !expired && isGood(w, status) {
+			if w.kind == kindLogin {
+				return outcomePage
+			}
+			return outcomeRefreshed
+		}
 	}
 	return outcomePass
+}
+
+// isGood reports whether an answer that is no expired session's means a good one. Where
+// nobody can tell, a server's error and a 401 mean nothing.
+func isGood(w *responseWriter, status int) bool {
+	return w.said == verdictPassed || w.said == verdictUnknown && status < 500 && status != http.StatusUnauthorized
 }
 
 func writeHeader(w *responseWriter, status int) {
@@ -168,6 +188,8 @@ func writeHeader(w *responseWriter, status int) {
 		answerProbe(w, true)
 	case outcomeInactive:
 		answerProbe(w, false)
+	case outcomeLogin:
+		answerLogin(w)
 	case outcomePage:
 		answerPage(w)
 	case outcomePrefix:
@@ -252,18 +274,84 @@ func finish(w *responseWriter) {
 	}
 }
 
-// isLoginRedirect reports whether an answer with this status and the headers
-// in w is a redirect to a login.
-func isLoginRedirect(w *responseWriter, status int) bool {
-	if status != http.StatusFound && status != http.StatusSeeOther && status != http.StatusTemporaryRedirect &&
-		status != http.StatusMovedPermanently && status != http.StatusPermanentRedirect {
-		return false
-	}
-	return leadsToLogin(w.h, &w.target, w.Header().Get("Location"))
+// verdict is what forwardAuth has made of a request, as far as that can be told.
+type verdict int
+
+const (
+	verdictUnknown verdict = iota
+	verdictPassed
+	verdictRefused
+)
+
+// mark empties the header that says who the user is. When forwardAuth lets the request
+// pass it fills that in or takes it away, if it is among its authResponseHeaders, and
+// leaves it alone when it refuses. No server sees a header without a value.
+func mark(w *responseWriter, header http.Header) {
+	header[w.h.headerField] = []string{}
+	w.marked = header
 }
 
-// leadsToLogin reports whether location, found at target, is a login URL.
-func leadsToLogin(h *handler, target *url.URL, location string) bool {
+// verdictOf tells what the mark says. Until forwardAuth was seen to touch it, an
+// untouched one says nothing: the header may not be listed, or something in between may
+// have copied the request.
+func verdictOf(w *responseWriter, status int) verdict {
+	values, there := w.marked[w.h.headerField]
+	if !there || len(values) > 0 {
+		if !w.h.listed.Load() {
+			w.h.listed.Store(true)
+		}
+		return verdictPassed
+	}
+	if w.h.listed.Load() {
+		return verdictRefused
+	}
+	if status <= 299 {
+		warnUnlisted(w.h)
+	}
+	return verdictUnknown
+}
+
+// warnUnlisted says, once, what makes the plugin certain.
+func warnUnlisted(h *handler) {
+	if h.unlisted.CompareAndSwap(false, true) {
+		log.Printf("reauth: %s cannot tell for certain what forwardAuth refuses: list %s under its authResponseHeaders, "+
+			"with neither retry nor buffering between the two, or set headerField to one that is listed", h.name, h.headerField)
+	}
+}
+
+// isExpired reports whether an answer with this status and the headers in w is the auth
+// server's to a session that is not good.
+func isExpired(w *responseWriter, status int, said verdict) bool {
+	header := w.Header()
+	location := header.Get("Location")
+	redirects := status == http.StatusFound || status == http.StatusSeeOther || status == http.StatusTemporaryRedirect ||
+		status == http.StatusMovedPermanently || status == http.StatusPermanentRedirect
+	switch {
+	case said == verdictPassed:
+		return false
+	case redirects && leadsToLogin(w.h, &w.target, location, said == verdictRefused):
+		return true
+	case said == verdictUnknown || !isFromServer(header):
+		return false
+	case redirects:
+		return leadsAway(&w.target, location)
+	}
+	return status == http.StatusUnauthorized && header["Www-Authenticate"] == nil && (location != "" || w.h.auth.startPath != "")
+}
+
+// isFromServer reports whether a refusal comes from a server, and was not made by Traefik
+// itself, which dates nothing (RFC 9110, section 6.6.1).
+func isFromServer(header http.Header) bool { return header["Date"] != nil }
+
+// leadsAway reports whether location, found at target, is on another host.
+func leadsAway(target *url.URL, location string) bool {
+	u, err := target.Parse(location)
+	return err == nil && location != "" && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != target.Hostname()
+}
+
+// leadsToLogin reports whether location, found at target, is a login URL. Where it is
+// not certain that the auth server said so, it has to come back to that.
+func leadsToLogin(h *handler, target *url.URL, location string, certain bool) bool {
 	if location == "" {
 		return false
 	}
@@ -277,7 +365,7 @@ func leadsToLogin(h *handler, target *url.URL, location string) bool {
 			continue
 		}
 		if under(login.path, cleaned) {
-			return comesBack(h, u)
+			return certain || comesBack(h, u)
 		}
 	}
 	return false
@@ -335,7 +423,11 @@ func quote(s string) string {
 // of the answer from upstream. It reports whether it has answered.
 func serveRefresh(w *responseWriter, req *http.Request) bool {
 	// Traefik makes an ampersand of each semicolon in URL.RawQuery, and none here.
-	_, query, _ := strings.Cut(req.RequestURI, "?")
+	_, query, asks := strings.Cut(req.RequestURI, "?")
+	w.uri = w.h.refreshPath
+	if asks {
+		w.uri += "?" + query
+	}
 	if req.Method != http.MethodGet && req.Method != http.MethodHead {
 		refuseMethod(w)
 		return true
@@ -345,7 +437,7 @@ func serveRefresh(w *responseWriter, req *http.Request) bool {
 			// ForwardAuth sets it in this very map, and leaves a client's own alone
 			// unless it is told to.
 			req.Header.Del(tokenHeader)
-			w.kind, w.asked = kindProbe, req.Header
+			w.kind = kindProbe
 		}
 		return false
 	}
@@ -450,11 +542,44 @@ func staysOnHost(h *handler, p string) bool {
 	return !under(h.refreshPath, cleaned) && !underAny(h.authPaths, cleaned)
 }
 
+// answerLogin sends the browser where the auth server's 401 means it to go, with the
+// cookies that the login needs.
+func answerLogin(w *responseWriter) {
+	location, cookies := w.Header().Get("Location"), w.Header()["Set-Cookie"]
+	if location == "" {
+		location = w.h.auth.startPath + "?rd=" + url.QueryEscape(w.uri)
+	}
+	header := replaceHeader(w)
+	header.Set("Location", location)
+	header.Set("Content-Length", "0")
+	addCookies(header, cookies)
+	w.ResponseWriter.WriteHeader(http.StatusFound)
+	sendNow(w)
+}
+
+// addCookies keeps cookies in an answer of the plugin's own.
+func addCookies(header http.Header, cookies []string) {
+	for _, cookie := range cookies {
+		header.Add("Set-Cookie", cookie)
+	}
+}
+
+// goodCookies returns the cookies of an answer to a session that is good for certain,
+// which the auth server may have renewed.
+func goodCookies(w *responseWriter) []string {
+	if w.said != verdictPassed {
+		return nil
+	}
+	return w.Header()["Set-Cookie"]
+}
+
 // answerRefreshed ends a visit to the refresh path that brought no login: a
 // person goes back to the page they left, a script is told that there is
 // nothing to read.
 func answerRefreshed(w *responseWriter) {
+	cookies := goodCookies(w)
 	header := replaceHeader(w)
+	addCookies(header, cookies)
 	status := http.StatusNoContent
 	if w.returnTo != "" {
 		status = http.StatusSeeOther
@@ -483,11 +608,13 @@ const maxLifetime = 10 * 365 * 24 * 60 * 60
 // 6749, section 5.1). None of the auth server's headers stays: the cookie of a
 // refused probe would end a login that is under way in another tab.
 func answerProbe(w *responseWriter, active bool) {
+	cookies := goodCookies(w)
 	header := replaceHeader(w)
+	addCookies(header, cookies)
 	header.Set("Content-Type", "application/json")
 	header.Set("X-Content-Type-Options", "nosniff")
 	body := `{"active":` + strconv.FormatBool(active)
-	if token := w.asked[tokenHeader]; active && len(token) == 1 {
+	if token := w.marked[tokenHeader]; active && len(token) == 1 {
 		if left, known := secondsLeft(token[0], time.Now()); known {
 			body += `,"expires_in":` + strconv.FormatInt(left, 10)
 		}

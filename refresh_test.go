@@ -251,11 +251,11 @@ func manyLogins(c *Config) {
 func TestLeadsToLogin(t *testing.T) {
 	h := parsed(t, manyLogins)
 	for location, want := range loginCases {
-		if got := leadsToLogin(h, mustParse(t, appURL+"/"), location); got != want {
+		if got := leadsToLogin(h, mustParse(t, appURL+"/"), location, false); got != want {
 			t.Errorf("Location %q: %v, want %v", location, got, want)
 		}
 	}
-	if !leadsToLogin(h, mustParse(t, appURL+"/outpost.goauthentik.io/callback"), "start?rd=/") {
+	if !leadsToLogin(h, mustParse(t, appURL+"/outpost.goauthentik.io/callback"), "start?rd=/", false) {
 		t.Error("a relative Location is not resolved against the request")
 	}
 }
@@ -303,7 +303,7 @@ func FuzzLeadsToLogin(f *testing.F) {
 	f.Fuzz(func(t *testing.T, location string) {
 		h := parsed(t, manyLogins)
 		target := mustParse(t, appURL+"/")
-		if !leadsToLogin(h, target, location) {
+		if !leadsToLogin(h, target, location, false) {
 			return
 		}
 		u, err := target.Parse(location)
@@ -373,6 +373,172 @@ func TestWhichAnswersAreChallenged(t *testing.T) {
 				t.Errorf("got %s, want %s", got, tt.want)
 			}
 		})
+	}
+}
+
+// certain returns the middleware of a provider once it has seen what passes, and has been
+// asked for nothing else. Then what answers is refused until the returned function is
+// called, and passes after it.
+func certain(t testing.TB, name string, answers http.Handler) (h http.Handler, pass func()) {
+	t.Helper()
+	passes := true
+	h = newHandler(t, http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
+		if passes {
+			passing("me", answers).ServeHTTP(rw, req)
+		} else {
+			answers.ServeHTTP(rw, req)
+		}
+	}), func(c *Config) { c.Provider = name })
+	serveOnce(h, request("GET", "/first", scripted))
+	passes = false
+	return h, func() { passes = true }
+}
+
+const dated = "Date: Fri, 27 Nov 2026 08:00:00 GMT"
+
+// TestRefusedForCertain tells the auth server's answers from those of Traefik's own
+// middlewares, and both from the app's, to which the same is done once they pass.
+func TestRefusedForCertain(t *testing.T) {
+	away := "Location: https://id.example.com/anywhere?redirect_uri=https%3A%2F%2Fapp.example.com%2Fopenid%2Fcallback"
+	for _, tt := range []struct {
+		what     string
+		provider string
+		answer   http.Handler
+		expired  bool
+	}{
+		{"a redirect to another host", "authelia", answering(302, dated, away), true},
+		{"a redirect after a POST", "authelia", answering(303, dated, away), true},
+		{"a redirect that Traefik makes itself", "authelia", answering(302, away), false},
+		{"a redirect on the host", "authelia", answering(302, dated, "Location: /there"), false},
+		{"a redirect to the host's other scheme", "authelia", answering(301, dated, "Location: http://app.example.com/"), false},
+		{"a redirect to nowhere", "authelia", answering(302, dated), false},
+		{"a redirect to another program", "authelia", answering(302, dated, "Location: mailto:me@example.com"), false},
+		{"a redirect to a login URL on the host", "oauth2-proxy", answering(302, "Location: /oauth2/start?rd=/"), true},
+		{"a login for the app, by the same identity provider", "authentik", answering(302, "Location: "+openIDURL), true},
+		{"a 401 with a Location", "authelia", answering(401, dated, away), true},
+		{"a 401 without", "authelia", answering(401, dated), false},
+		{"a 401 where a login can be started", "oauth2-proxy", answering(401, dated), true},
+		{"a 401 with a challenge of its own", "oauth2-proxy", answering(401, dated, "WWW-Authenticate: Basic"), false},
+		{"a 401 that Traefik makes itself", "oauth2-proxy", answering(401), false},
+		{"a 403", "oauth2-proxy", answering(403, dated, away), false},
+		{"a 407", "oauth2-proxy", answering(407, dated, away), false},
+		{"an error", "oauth2-proxy", answering(500, dated, away), false},
+		{"an answer", "oauth2-proxy", answering(200, dated, away), false},
+	} {
+		t.Run(tt.what, func(t *testing.T) {
+			h, pass := certain(t, tt.provider, tt.answer)
+			res := serveOnce(h, request("GET", "/api", scripted))
+			if got := strings.HasPrefix(res.Header.Get("WWW-Authenticate"), "Reauth "); got != tt.expired {
+				t.Errorf("refused: got %d, challenged %v", res.StatusCode, got)
+			}
+			pass()
+			res = serveOnce(h, request("GET", "/api", scripted))
+			if strings.HasPrefix(res.Header.Get("WWW-Authenticate"), "Reauth ") || bodyOf(res) != "from upstream" {
+				t.Errorf("passed: got %d", res.StatusCode)
+			}
+		})
+	}
+}
+
+// TestUncertain holds the plugin to the login URLs where it has not seen that forwardAuth
+// hands on who the user is.
+func TestUncertain(t *testing.T) {
+	defer muteLog()()
+	h := newHandler(t, http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
+		answering(map[string]int{"/200": 200, "/401": 401, "/302": 302}[req.URL.Path], dated, "Location: "+req.URL.RawQuery).ServeHTTP(rw, req)
+	}), nil)
+	for target, status := range map[string]int{
+		"/200?x":                       200,
+		"/302?" + openIDURL:            302,
+		"/302?https://id.example.com/": 302,
+		"/401?" + startURL:             401,
+		"/302?" + startURL:             401,
+	} {
+		res := serveOnce(h, request("GET", target, scripted))
+		if challenged := res.Header.Get("WWW-Authenticate") != ""; res.StatusCode != status || challenged != (target == "/302?"+startURL) {
+			t.Errorf("%s: got %d, challenged %v", target, res.StatusCode, challenged)
+		}
+	}
+}
+
+// TestWhatToListIsSaidOnce warns where an answer shows that the header is not listed.
+func TestWhatToListIsSaidOnce(t *testing.T) {
+	logged := capture(t)
+	h := newHandler(t, answering(200), func(c *Config) { c.HeaderField = "Remote-User" })
+	serveOnce(h, request("GET", "/", navigate))
+	serveOnce(newHandler(t, answering(302, "Location: "+startURL), nil), request("GET", "/", scripted))
+	if logged.Len() > 0 {
+		t.Errorf("warned without cause: %s", logged)
+	}
+	serveOnce(h, request("GET", "/", scripted))
+	serveOnce(h, request("GET", "/", scripted))
+	text := logged.String()
+	if strings.Count(text, "list Remote-User under its authResponseHeaders") != 1 || !strings.Contains(text, "reauth@docker") {
+		t.Errorf("got %q", text)
+	}
+}
+
+// TestRefreshPathNeverLies goes by what forwardAuth has made of the request, whatever the
+// answer says.
+func TestRefreshPathNeverLies(t *testing.T) {
+	const start = "/oauth2/start?rd="
+	away := "https://id.example.com/anywhere"
+	visit, fetch := []string{navigate, toDoc}, []string{scripted}
+	for _, tt := range []struct {
+		what     string
+		provider string
+		answer   http.Handler
+		passes   bool
+		target   string
+		headers  []string
+		status   int
+		location string
+		cookies  []string
+		body     string
+	}{
+		{what: "fetch, a 401 without more", provider: "oauth2-proxy", answer: answering(401, dated, "Set-Cookie: csrf=1"), target: "/_reauth", headers: fetch,
+			status: 302, location: start + "%2F_reauth", cookies: []string{"csrf=1"}},
+		{what: "visit, a 401 without more", provider: "oauth2-proxy", answer: answering(401, dated), target: "/_reauth?rd=%2Fa%3Fb", headers: visit,
+			status: 302, location: start + "%2F_reauth%3Frd%3D%252Fa%253Fb"},
+		{what: "login, a 401 without more", provider: "oauth2-proxy", answer: answering(401, dated), target: "/_reauth?login", headers: visit,
+			status: 302, location: start + "%2F_reauth%3Flogin"},
+		{what: "a 401 with a Location", provider: "authelia", answer: answering(401, dated, "Location: "+away, "Set-Cookie: csrf=1"), target: "/_reauth", headers: fetch,
+			status: 302, location: away, cookies: []string{"csrf=1"}},
+		{what: "a redirect", provider: "authelia", answer: answering(303, dated, "Location: "+away, "Set-Cookie: csrf=1"), target: "/_reauth", headers: fetch,
+			status: 303, location: away, cookies: []string{"csrf=1"}, body: "from upstream"},
+		{what: "a 401 that leads nowhere", provider: "authelia", answer: answering(401, dated), target: "/_reauth?rd=/a", headers: visit,
+			status: 401, body: "from upstream"},
+		{what: "denied", provider: "oauth2-proxy", answer: answering(403, dated), target: "/_reauth?rd=/a", headers: visit, status: 403, body: "from upstream"},
+		{what: "login, denied", provider: "oauth2-proxy", answer: answering(403, dated), target: "/_reauth?login", headers: visit, status: 403, body: "from upstream"},
+		{what: "probe, expired", provider: "oauth2-proxy", answer: answering(401, dated, "Set-Cookie: csrf=1"), target: "/_reauth?probe", headers: fetch,
+			status: 200, body: `{"active":false}`},
+		{what: "probe, denied", provider: "oauth2-proxy", answer: answering(403, dated), target: "/_reauth?probe", headers: fetch, status: 403, body: "from upstream"},
+		{what: "fetch, good", provider: "oauth2-proxy", answer: answering(200, "Set-Cookie: renewed=1", "Set-Cookie: b=2"), passes: true, target: "/_reauth", headers: fetch,
+			status: 204, cookies: []string{"renewed=1", "b=2"}},
+		{what: "visit, good, and the app has an error", provider: "oauth2-proxy", answer: answering(500, "Set-Cookie: renewed=1"), passes: true, target: "/_reauth?rd=/a", headers: visit,
+			status: 303, location: "/a", cookies: []string{"renewed=1"}},
+		{what: "visit, good, and the app has a login", provider: "oauth2-proxy", answer: answering(302, dated, "Location: "+away), passes: true, target: "/_reauth?rd=/a", headers: visit,
+			status: 303, location: "/a"},
+		{what: "probe, good, and the app has a 401", provider: "oauth2-proxy", answer: answering(401, dated, "Set-Cookie: renewed=1"), passes: true, target: "/_reauth?probe", headers: fetch,
+			status: 200, cookies: []string{"renewed=1"}, body: `{"active":true}`},
+	} {
+		t.Run(tt.what, func(t *testing.T) {
+			h, pass := certain(t, tt.provider, tt.answer)
+			if tt.passes {
+				pass()
+			}
+			res := serveOnce(h, request("GET", tt.target, tt.headers...))
+			if res.StatusCode != tt.status || res.Header.Get("Location") != tt.location ||
+				!reflect.DeepEqual(res.Header["Set-Cookie"], tt.cookies) || bodyOf(res) != tt.body {
+				t.Errorf("got %d %v", res.StatusCode, res.Header)
+			}
+		})
+	}
+	// Nobody can tell.
+	for _, target := range []string{"/_reauth", "/_reauth?probe", "/_reauth?rd=/a"} {
+		if res := serveOnce(newHandler(t, answering(401), nil), request("GET", target, scripted)); res.StatusCode != 401 {
+			t.Errorf("%s: got %d", target, res.StatusCode)
+		}
 	}
 }
 
@@ -1394,12 +1560,12 @@ func TestSettingsOfTheScripts(t *testing.T) {
 		logins    []string
 		want      string
 	}{
-		{"defaults", "/_reauth", CreateConfig().AuthPaths, CreateConfig().LoginURLs,
+		{"defaults", "/_reauth", nil, providers["authentik"].loginURLs,
 			`"/_reauth",["/outpost.goauthentik.io"],"/outpost.goauthentik.io/start"`},
 		{"several", "/a/~b", []string{"/auth", "/oauth2/"}, []string{"https://a.example/auth/in", "/x", "/oauth2/in/", "/auth/in"},
 			`"/a/~b",["/auth","/oauth2"],"/oauth2/in"`},
-		{"no auth paths", "/_reauth", nil, []string{"/outpost.goauthentik.io/start"}, `"/_reauth",[],""`},
-		{"login elsewhere", "/_reauth", CreateConfig().AuthPaths, []string{"https://app.example.com/outpost.goauthentik.io/start"},
+		{"no auth paths", "/_reauth", []string{}, []string{"/outpost.goauthentik.io/start"}, `"/_reauth",[],""`},
+		{"login elsewhere", "/_reauth", nil, []string{"https://app.example.com/outpost.goauthentik.io/start"},
 			`"/_reauth",["/outpost.goauthentik.io"],""`},
 		{"what ends a string or a script", "/_reauth", []string{`/a"b'c`, "/</script>`${x}"}, []string{`/a"b'c/<`},
 			`"/_reauth",["/a\"b'c","/\u003c/script\u003e` + "`${x}" + `"],"/a\"b'c/\u003c"`},
@@ -1410,7 +1576,7 @@ func TestSettingsOfTheScripts(t *testing.T) {
 			change := func(c *Config) {
 				c.RefreshPath = tt.refresh
 				c.AuthPaths = tt.authPaths
-				c.LoginURLs = append(tt.logins, "/login")
+				c.LoginURLs = append(append([]string{}, tt.logins...), "/login")
 			}
 			app := answering(200, "Content-Type: text/javascript")
 			got := bodyOf(serveOnce(newHandler(t, app, change), request("GET", "/sw.js", asWorker...)))

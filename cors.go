@@ -27,8 +27,11 @@ var (
 	variesByAny  = regexp.MustCompile(`(?i)(^|,)[ \t]*(\*|origin)[ \t]*(,|$)`)
 )
 
-// anyLabels matches the labels a wildcard stands for.
-const anyLabels = `([a-z0-9_-]+\.)+`
+// anyLabels matches the labels a wildcard stands for, and anyPort the port.
+const (
+	anyLabels = `([a-z0-9_-]+\.)+`
+	anyPort   = `(:[1-9][0-9]{0,4})?`
+)
 
 // defaultPorts are the ports an origin leaves out (https://url.spec.whatwg.org/#special-scheme).
 var defaultPorts = map[string]string{"http": "80", "https": "443"}
@@ -202,8 +205,8 @@ func parseOrigins(found *problems, list []string, policy *corsPolicy) {
 			found.add(option, value, strings.Join(o.faults, "; "), o.mend())
 			continue
 		}
-		if o.wildcard {
-			wildcards = append(wildcards, regexp.QuoteMeta(o.scheme+"://")+anyLabels+regexp.QuoteMeta(o.hostPort()))
+		if o.wildcard || o.port == "*" {
+			wildcards = append(wildcards, o.pattern())
 			continue
 		}
 		policy.exact[value] = true
@@ -219,7 +222,7 @@ type origin struct {
 	scheme   string
 	wildcard bool
 	host     string // without the wildcard
-	port     string // empty for the scheme's default
+	port     string // empty for the scheme's default, * for any
 	faults   []string
 	// advice mends what no other spelling can.
 	advice string
@@ -230,6 +233,18 @@ func (o *origin) hostPort() string {
 		return o.host
 	}
 	return o.host + ":" + o.port
+}
+
+// pattern matches what an origin with a wildcard stands for.
+func (o *origin) pattern() string {
+	labels, host := "", regexp.QuoteMeta(o.hostPort())
+	if o.wildcard {
+		labels = anyLabels
+	}
+	if o.port == "*" {
+		host = regexp.QuoteMeta(o.host) + anyPort
+	}
+	return regexp.QuoteMeta(o.scheme+"://") + labels + host
 }
 
 func (o *origin) fault(reason, advice string) {
@@ -351,10 +366,15 @@ func parseHostPort(o *origin, authority string) {
 	default:
 		parseDomain(o)
 	}
+	if o.port == "*" && !isLoopback(o.host) {
+		o.fault("only on localhost may a port be *, where development servers take any", "list the ports")
+	}
 }
 
 func parsePort(o *origin, port string) {
 	switch {
+	case port == "*":
+		o.port = port
 	case port == "0":
 		o.fault("no server listens on port 0", originAdvice)
 	case !isPort(port):

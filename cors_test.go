@@ -178,6 +178,7 @@ func TestAllowedOrigin(t *testing.T) {
 	h := parsed(t, func(c *Config) {
 		c.AccessControlAllowOriginList = []string{
 			listedOrigin, wildcardOrigin, "https://*.example.org:8443", "capacitor://localhost", "http://[::1]:3000", "http://*.localhost",
+			"http://localhost:*", "https://*.dev.localhost:*",
 		}
 	})
 	for origin, want := range map[string]bool{
@@ -188,6 +189,17 @@ func TestAllowedOrigin(t *testing.T) {
 		"capacitor://localhost":                  true,
 		"http://[::1]:3000":                      true,
 		"http://app.localhost":                   true,
+		"http://localhost":                       true,
+		"http://localhost:1":                     true,
+		"http://localhost:65535":                 true,
+		"https://a.dev.localhost:3000":           true,
+		"http://localhost:":                      false,
+		"http://localhost:0":                     false,
+		"http://localhost:30000000":              false,
+		"http://localhost:3000.evil.example":     false,
+		"http://localhost:3000@evil.example":     false,
+		"https://localhost:3000":                 false,
+		"https://dev.localhost:3000":             false,
 		"":                                       false,
 		"null":                                   false,
 		"*":                                      false,
@@ -258,7 +270,10 @@ func TestParseOrigin(t *testing.T) {
 		{"https://example.com:", []string{noPort}, originAdvice},
 		{"https://example.com:65536", []string{noPort}, originAdvice},
 		{"https://example.com:08443", []string{noPort}, originAdvice},
-		{"https://example.com:*", []string{noPort}, originAdvice},
+		{"https://example.com:*", []string{"only on localhost may a port be *, where development servers take any"}, "list the ports"},
+		{"http://localhost:*", nil, ""},
+		{"http://*.localhost:*", nil, ""},
+		{"http://127.0.0.1:*", nil, ""},
 		{"https://example.com:+1", []string{noPort}, originAdvice},
 		{"https://127.1", []string{notIP}, "address bar"},
 		{"https://127.000.0.1", []string{notIP}, "address bar"},

@@ -76,8 +76,9 @@ type Config struct {
 
 	// AccessControlAllowOriginList lists the origins that may read responses:
 	// exact ones (https://example.com), https://*.example.com for one or more
-	// labels in front of example.com (never example.com itself), or * alone
-	// for any origin. Upgrades and AuthPaths are left out. Default: empty, and
+	// labels in front of example.com (never example.com itself),
+	// http://localhost:* for any port of a loopback name, or * alone for any
+	// origin. Upgrades and AuthPaths are left out. Default: empty, and
 	// then the plugin adds no CORS header and answers no preflight.
 	AccessControlAllowOriginList []string `json:"accessControlAllowOriginList"`
 
@@ -369,10 +370,11 @@ type handler struct {
 	// reachable are the sources of CSP that either script needs.
 	reachable []string
 
-	// misplaced tells that the warning about the plugin's place is out, and unlisted
-	// that the one about headerField is.
-	misplaced atomic.Bool
-	unlisted  atomic.Bool
+	// misplaced tells that the warning about the plugin's place is out, unlisted that
+	// the one about headerField is, and compressed the one about the worker's script.
+	misplaced  atomic.Bool
+	unlisted   atomic.Bool
+	compressed atomic.Bool
 	// listed tells that forwardAuth was seen to hand on headerField.
 	listed atomic.Bool
 }
@@ -552,10 +554,12 @@ func serve(h *handler, k kind, rw http.ResponseWriter, req *http.Request) {
 }
 
 // requestURL returns the URL the client asked for. Traefik has set
-// X-Forwarded-Proto itself where the peer is not trusted to.
+// X-Forwarded-Proto itself where the peer is not trusted to. From one that is it
+// hands on whatever it gets: a list, of which the first is the client's, in any case.
 func requestURL(req *http.Request) url.URL {
 	scheme := "http"
-	if req.TLS != nil || req.Header.Get("X-Forwarded-Proto") == "https" {
+	first, _, _ := strings.Cut(req.Header.Get("X-Forwarded-Proto"), ",")
+	if req.TLS != nil || strings.EqualFold(strings.TrimSpace(first), "https") {
 		scheme = "https"
 	}
 	return url.URL{Scheme: scheme, Host: req.Host, Path: req.URL.Path}

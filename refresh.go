@@ -135,8 +135,11 @@ func outcomeOf(w *responseWriter, status int) outcome {
 		if expired {
 			return outcomeRecovery
 		}
-		if status == http.StatusOK && isPlainScript(w.Header()) {
-			return outcomePrefix
+		if status == http.StatusOK && isScript(w.Header()) {
+			if isPlain(w.Header()) {
+				return outcomePrefix
+			}
+			warnCompressed(w.h)
 		}
 	case kindProbe:
 		if expired {
@@ -718,12 +721,24 @@ var scriptTypes = map[string]bool{
 	"text/x-javascript":        true,
 }
 
-// isPlainScript reports whether a body with this header is JavaScript that text
-// can be put in front of.
-func isPlainScript(header http.Header) bool {
+// isScript reports whether a body with this header is JavaScript.
+func isScript(header http.Header) bool {
 	essence, _, _ := strings.Cut(header.Get("Content-Type"), ";")
+	return scriptTypes[strings.ToLower(strings.TrimSpace(essence))]
+}
+
+// isPlain reports whether text can be put in front of a body with this header.
+func isPlain(header http.Header) bool {
 	encoding := header.Get("Content-Encoding")
-	return scriptTypes[strings.ToLower(strings.TrimSpace(essence))] && (encoding == "" || encoding == "identity")
+	return encoding == "" || encoding == "identity"
+}
+
+// warnCompressed says, once, why an app goes without the refresh script.
+func warnCompressed(h *handler) {
+	if h.compressed.CompareAndSwap(false, true) {
+		log.Printf("reauth: %s gets a service worker's script compressed, though it asks for it as it is, and cannot put the "+
+			"refresh script in front: if a middleware after it compresses, list that one before it", h.name)
+	}
 }
 
 // passScript sends the app's worker script on, with the refresh script in front.

@@ -270,6 +270,8 @@ func TestLoginRedirectIsResolvedAgainstTheRequest(t *testing.T) {
 	}{
 		{"https by TLS", "https://app.example.com/start", "https://app.example.com/", "", 401},
 		{"https by the proxy in front", "https://app.example.com/start", "http://app.example.com/", "https", 401},
+		{"https by the first of several", "https://app.example.com/start", "http://app.example.com/", "HTTPS , http", 401},
+		{"http by the first of several", "https://app.example.com/start", "http://app.example.com/", "http, https", 302},
 		{"http", "http://app.example.com/start", "http://app.example.com/", "http", 401},
 		{"other scheme", "https://app.example.com/start", "http://app.example.com/", "", 302},
 		{"other host", "https://app.example.com/start", "https://other.example.com/", "", 302},
@@ -293,6 +295,21 @@ func TestLoginRedirectIsResolvedAgainstTheRequest(t *testing.T) {
 				t.Errorf("status %d, want %d", got, tt.want)
 			}
 		})
+	}
+}
+
+// TestCompressedScriptIsSaidOnce warns where the app's script cannot be read.
+func TestCompressedScriptIsSaidOnce(t *testing.T) {
+	logged := capture(t)
+	h := newHandler(t, passing("me", answering(200, "Content-Type: text/javascript", "Content-Encoding: gzip")), nil)
+	serveOnce(h, request("GET", "/app.js", scripted))
+	if logged.Len() > 0 {
+		t.Errorf("warned without cause: %s", logged)
+	}
+	serveOnce(h, request("GET", "/sw.js", asWorker...))
+	serveOnce(h, request("GET", "/sw.js", asWorker...))
+	if text := logged.String(); strings.Count(text, "compressed") != 1 || !strings.Contains(text, "reauth@docker") {
+		t.Errorf("got %q", text)
 	}
 }
 

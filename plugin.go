@@ -169,8 +169,8 @@ func New(_ context.Context, next http.Handler, config *Config, name string) (mid
 	}
 	if config.ServiceWorker {
 		start := startPath(loginURLs, authPaths)
-		h.refreshScript = refreshScript(refreshPath, authPaths, start, false)
-		h.recoveryScript = refreshScript(refreshPath, authPaths, start, true)
+		h.refreshScript = refreshScript(refreshPath, authPaths, start, auth.silent, false)
+		h.recoveryScript = refreshScript(refreshPath, authPaths, start, auth.silent, true)
 		h.reachable = reachable(loginURLs)
 	}
 	return h, nil

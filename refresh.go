@@ -867,11 +867,11 @@ func startPath(logins []loginURL, authPaths []string) string {
 	return ""
 }
 
-// refreshScript returns the refresh script for these paths, or the recovery
+// refreshScript returns the refresh script for these settings, or the recovery
 // script.
-func refreshScript(refreshPath string, authPaths []string, start string, recovery bool) string {
-	// Strings and a bool always marshal, to what JavaScript reads as well.
-	settings, _ := json.Marshal([]any{refreshPath, authPaths, start, recovery})
+func refreshScript(refreshPath string, authPaths []string, start string, silent, recovery bool) string {
+	// Strings and bools always marshal, to what JavaScript reads as well.
+	settings, _ := json.Marshal([]any{refreshPath, authPaths, start, silent, recovery})
 	arguments := strings.TrimSuffix(strings.TrimPrefix(string(settings), "["), "]")
 	return refreshSource + "(" + arguments + ");"
 }

@@ -1362,8 +1362,8 @@ func scriptWith(arguments string) string {
 }
 
 const (
-	refreshArguments  = `"/_reauth",["/outpost.goauthentik.io"],"/outpost.goauthentik.io/start",false`
-	recoveryArguments = `"/_reauth",["/outpost.goauthentik.io"],"/outpost.goauthentik.io/start",true`
+	refreshArguments  = `"/_reauth",["/outpost.goauthentik.io"],"/outpost.goauthentik.io/start",true,false`
+	recoveryArguments = `"/_reauth",["/outpost.goauthentik.io"],"/outpost.goauthentik.io/start",true,true`
 )
 
 func TestRefreshScriptGoesInFront(t *testing.T) {
@@ -1578,14 +1578,14 @@ func TestSettingsOfTheScripts(t *testing.T) {
 		want      string
 	}{
 		{"defaults", "/_reauth", nil, providers["authentik"].loginURLs,
-			`"/_reauth",["/outpost.goauthentik.io"],"/outpost.goauthentik.io/start"`},
+			`"/_reauth",["/outpost.goauthentik.io"],"/outpost.goauthentik.io/start",true`},
 		{"several", "/a/~b", []string{"/auth", "/oauth2/"}, []string{"https://a.example/auth/in", "/x", "/oauth2/in/", "/auth/in"},
-			`"/a/~b",["/auth","/oauth2"],"/oauth2/in"`},
-		{"no auth paths", "/_reauth", []string{}, []string{"/outpost.goauthentik.io/start"}, `"/_reauth",[],""`},
+			`"/a/~b",["/auth","/oauth2"],"/oauth2/in",true`},
+		{"no auth paths", "/_reauth", []string{}, []string{"/outpost.goauthentik.io/start"}, `"/_reauth",[],"",true`},
 		{"login elsewhere", "/_reauth", nil, []string{"https://app.example.com/outpost.goauthentik.io/start"},
-			`"/_reauth",["/outpost.goauthentik.io"],""`},
+			`"/_reauth",["/outpost.goauthentik.io"],"",true`},
 		{"what ends a string or a script", "/_reauth", []string{`/a"b'c`, "/</script>`${x}"}, []string{`/a"b'c/<`},
-			`"/_reauth",["/a\"b'c","/\u003c/script\u003e` + "`${x}" + `"],"/a\"b'c/\u003c"`},
+			`"/_reauth",["/a\"b'c","/\u003c/script\u003e` + "`${x}" + `"],"/a\"b'c/\u003c",true`},
 	}
 	for _, tt := range tests {
 		tt := tt

@@ -33,9 +33,10 @@
 //
 // refreshPath is the path at which a session is renewed, authPaths are the path
 // prefixes of the auth server's, without trailing slashes, and startPath is where a
-// login starts although the session is good, empty if there is no such path. It is an
-// expression, so that the plugin can add the arguments.
-;(refreshPath, authPaths, startPath, recovering) => {
+// login starts although the session is good, empty if there is no such path. silent
+// tells that a login goes by redirects alone while the SSO session lives; without, no
+// renewal is tried. It is an expression, so that the plugin can add the arguments.
+;(refreshPath, authPaths, startPath, silent, recovering) => {
 	// Browsers get a module worker's script without cookies: the auth server
 	// refuses that whether or not the session is good, and there is nothing to
 	// recover. The registration fails, as it does without the plugin.
@@ -248,7 +249,7 @@
 	const renew = () => {
 		renewal ??= (async () => {
 			await recalled
-			for (let tries = lost ? 1 : 2; tries > 0; tries--) {
+			for (let tries = !silent ? 0 : lost ? 1 : 2; tries > 0; tries--) {
 				const came = await follow(refreshPath)
 				const good = await ask()
 				if (good) renewals++

@@ -266,7 +266,7 @@ class Worker {
 	constructor(
 		browser,
 		app,
-		{ recovering = false, scope = `${ORIGIN}/`, authPaths = ['/auth'], startPath = START, active },
+		{ recovering = false, scope = `${ORIGIN}/`, authPaths = ['/auth'], startPath = START, silent = true, active },
 	) {
 		this.browser = browser
 		this.registration = {
@@ -342,7 +342,7 @@ class Worker {
 			},
 		}
 		this.cache = new Cache()
-		vm.runInNewContext(source, context)(REFRESH, authPaths, startPath, recovering)
+		vm.runInNewContext(source, context)(REFRESH, authPaths, startPath, silent, recovering)
 		app?.(this.scope)
 	}
 
@@ -1190,6 +1190,19 @@ test('a renewal that is blocked on its way becomes one trip at once', async () =
 	assert.deepEqual(browser.tab.visits, [VISIT])
 })
 
+test('where no login goes in silence, no renewal is tried, and the trip begins at once', async () => {
+	const browser = new Browser()
+	browser.expire(false)
+	const worker = browser.start({ silent: false })
+	assert.equal(await worker.get('/a'), FAILED)
+	assert.equal(browser.count(RENEWAL), 0)
+	assert.deepEqual(browser.tab.visits, [VISIT])
+	// Somebody has logged in.
+	browser.begin()
+	browser.pass(MINUTE / 2)
+	assert.equal(await worker.get('/a'), '200 answer to /a')
+})
+
 test('a renewal that does not end is given up after half a minute', async () => {
 	const browser = new Browser()
 	browser.expire(true)
@@ -1870,7 +1883,7 @@ test('a module worker does without a recovery script only', () => {
 			queueMicrotask,
 			registration: {},
 			caches: new Caches(),
-		})(REFRESH, [], '', recovering)
+		})(REFRESH, [], '', true, recovering)
 	run(false)
 	assert.throws(() => run(true), { message: /module worker/ })
 })

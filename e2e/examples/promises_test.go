@@ -145,7 +145,7 @@ func (p promises) check(t *testing.T, b *client) {
 	res = b.Send("GET", budgetURL+"/", "", navigation...)
 	expect("a good session reaches the app", res.StatusCode == http.StatusOK && strings.Contains(res.Text, p.page), res)
 	res = b.Send("GET", budgetURL+"/sw.js", "", forWorker...)
-	expect("the refresh script goes in front of the app's", res.StatusCode == http.StatusOK && strings.Contains(res.Text, `("/_reauth",["/outpost.goauthentik.io"],"/outpost.goauthentik.io/start",false);`) &&
+	expect("the refresh script goes in front of the app's", res.StatusCode == http.StatusOK && strings.Contains(res.Text, `("/_reauth",["/outpost.goauthentik.io"],"/outpost.goauthentik.io/start",true,false);`) &&
 		strings.Contains(res.Text, p.script), res)
 
 	p.authentik.ExpireSessions()
@@ -154,7 +154,7 @@ func (p promises) check(t *testing.T, b *client) {
 	res = b.Send("POST", budgetURL+"/sync/sync", "", append(fetch, "X-Forwarded-Uri: /?X-authentik-auth-callback=true")...)
 	expect("nobody is believed what they say they ask for", res.IsChallenge(), res)
 	res = b.Send("GET", budgetURL+"/sw.js", "", forWorker...)
-	expect("the recovery script comes in place of the app's", res.StatusCode == http.StatusOK && strings.Contains(res.Text, `("/_reauth",["/outpost.goauthentik.io"],"/outpost.goauthentik.io/start",true);`) &&
+	expect("the recovery script comes in place of the app's", res.StatusCode == http.StatusOK && strings.Contains(res.Text, `("/_reauth",["/outpost.goauthentik.io"],"/outpost.goauthentik.io/start",true,true);`) &&
 		!strings.Contains(res.Text, p.script), res)
 	logins := p.authentik.Logins()
 	res = b.Visit(budgetURL+"/_reauth", fetch...)

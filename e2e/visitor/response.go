@@ -26,7 +26,7 @@ func RefreshPath(rd string) string { return "/_reauth?rd=" + url.QueryEscape(rd)
 
 // Script returns the refresh script for the defaults, or the recovery script.
 func Script(recovering bool) string {
-	return pluginsScript() + `("/_reauth",["/outpost.goauthentik.io"],"/outpost.goauthentik.io/start",` + strconv.FormatBool(recovering) + ");"
+	return pluginsScript() + `("/_reauth",["/outpost.goauthentik.io"],"/outpost.goauthentik.io/start",true,` + strconv.FormatBool(recovering) + ");"
 }
 
 var inPlugin = regexp.MustCompile("const refreshSource = `([^`]*)`\n")

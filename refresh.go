@@ -163,9 +163,13 @@ func outcomeOf(w *responseWriter, status int) outcome {
 }
 
 // isGood reports whether an answer that is no expired session's means a good one. Where
-// nobody can tell, a server's error and a 401 mean nothing.
+// nobody can tell, a server's error, a 401 and what Traefik has refused itself mean
+// nothing.
 func isGood(w *responseWriter, status int) bool {
-	return w.said == verdictPassed || w.said == verdictUnknown && status < 500 && status != http.StatusUnauthorized
+	if w.said != verdictUnknown {
+		return w.said == verdictPassed
+	}
+	return status <= 299 || status < 500 && status != http.StatusUnauthorized && isFromServer(w.Header())
 }
 
 func writeHeader(w *responseWriter, status int) {

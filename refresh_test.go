@@ -551,10 +551,13 @@ func TestRefreshPathNeverLies(t *testing.T) {
 			}
 		})
 	}
-	// Nobody can tell.
-	for _, target := range []string{"/_reauth", "/_reauth?probe", "/_reauth?rd=/a"} {
-		if res := serveOnce(newHandler(t, answering(401), nil), request("GET", target, scripted)); res.StatusCode != 401 {
-			t.Errorf("%s: got %d", target, res.StatusCode)
+	// Nobody can tell, least of all by what Traefik answers itself.
+	for status, header := range map[int]string{401: dated, 302: "Location: /a", 308: "Location: https://app.example.com/", 403: "A: b", 429: "A: b", 499: "A: b"} {
+		h := newHandler(t, answering(status, header), nil)
+		for target, how := range map[string]string{"/_reauth": scripted, "/_reauth?probe": scripted, "/_reauth?rd=/a": navigate, "/_reauth?login": navigate} {
+			if res := serveOnce(h, request("GET", target, how)); res.StatusCode != status || bodyOf(res) != "from upstream" {
+				t.Errorf("%s, %d: got %d", target, status, res.StatusCode)
+			}
 		}
 	}
 }
@@ -709,10 +712,10 @@ func TestRefreshPath(t *testing.T) {
 		{name: "fetch", next: app, target: "/_reauth", headers: []string{scripted}, status: 204, want: noStore},
 		{name: "fetch with rd", next: app, target: "/_reauth?rd=%2Fa", headers: []string{scripted}, status: 204, want: noStore},
 		{name: "fetch without CORS", next: app, target: "/_reauth", headers: []string{"Sec-Fetch-Mode: no-cors"}, status: 204, want: noStore},
-		{name: "the app knows no such path, fetch", next: answering(404), target: "/_reauth", headers: []string{scripted}, status: 204, want: noStore},
-		{name: "the auth server denies, which shows at rd", next: answering(403), target: "/_reauth?rd=%2Fa", headers: visit, status: 303, want: back("/a")},
-		{name: "the app knows no such path", next: answering(404), target: "/_reauth?rd=%2Fa", headers: visit, status: 303, want: back("/a")},
-		{name: "the app's own login", next: answering(302, "Location: /login"), target: "/_reauth?rd=%2Fa", headers: visit, status: 303, want: back("/a")},
+		{name: "the app knows no such path, fetch", next: answering(404, dated), target: "/_reauth", headers: []string{scripted}, status: 204, want: noStore},
+		{name: "the auth server denies, which shows at rd", next: answering(403, dated), target: "/_reauth?rd=%2Fa", headers: visit, status: 303, want: back("/a")},
+		{name: "the app knows no such path", next: answering(404, dated), target: "/_reauth?rd=%2Fa", headers: visit, status: 303, want: back("/a")},
+		{name: "the app's own login", next: answering(302, dated, "Location: /login"), target: "/_reauth?rd=%2Fa", headers: visit, status: 303, want: back("/a")},
 		{name: "visit, expired", next: login, target: "/_reauth?rd=%2Fa", headers: visit, status: 302, want: passedLogin, body: "from upstream"},
 		{name: "fetch, expired", next: login, target: "/_reauth", headers: []string{scripted}, status: 302, want: passedLogin, body: "from upstream"},
 		{name: "auth server down", next: answering(500), target: "/_reauth?rd=%2Fa", headers: visit, status: 500, want: http.Header{}, body: "from upstream"},
@@ -996,14 +999,14 @@ func TestProbe(t *testing.T) {
 		{"without fetch metadata", app, "GET", []string{acceptAll}, only(active)},
 		{"without CORS", app, "GET", []string{"Sec-Fetch-Mode: no-cors"}, only(active)},
 		{"known end", identifying(token, app), "GET", []string{scripted}, anHour},
-		{"known end, behind the app's own login", identifying(token, answering(302, "Location: /login")), "GET", []string{scripted}, anHour},
+		{"known end, behind the app's own login", identifying(token, answering(302, dated, "Location: /login")), "GET", []string{scripted}, anHour},
 		{"ended by now", identifying(tokenFor(-time.Hour), app), "GET", []string{scripted}, only(active)},
 		{"no token", identifying("", app), "GET", []string{scripted}, only(active)},
 		{"the client's own token", app, "GET", []string{scripted, tokenHeader + ": " + token}, only(active)},
 		{"the client's own tokens", app, "GET", []string{scripted, tokenHeader + ": " + token, "x-authentik-JWT: " + token}, only(active)},
 		{"the client's own token, known end", identifying(token, app), "GET", []string{scripted, tokenHeader + ": " + tokenFor(time.Minute)}, anHour},
-		{"the app knows no such path", answering(404), "GET", []string{scripted}, only(active)},
-		{"the auth server denies", answering(403), "GET", []string{scripted}, only(active)},
+		{"the app knows no such path", answering(404, dated), "GET", []string{scripted}, only(active)},
+		{"the auth server denies", answering(403, dated), "GET", []string{scripted}, only(active)},
 		{"expired", expired, "GET", []string{scripted}, only(inactive)},
 		{"expired, start of the outpost", answering(302, "Location: "+startURL, "Set-Cookie: s=1"), "GET", []string{scripted}, only(inactive)},
 		{"expired, with a token", identifying(token, expired), "GET", []string{scripted}, only(inactive)},
@@ -1244,8 +1247,8 @@ func TestPage(t *testing.T) {
 		{name: "back from the login", next: app, target: "/_reauth?login", headers: []string{navigate, "Sec-Fetch-Site: cross-site"}, want: withLength(elsewhere, nil), body: elsewhere},
 		{name: "back from the login with a list", next: app, change: withOrigins, target: "/_reauth?login", headers: []string{navigate, "Sec-Fetch-Site: same-site"}, want: withLength(elsewhere, http.Header{"Vary": {"Origin"}}), body: elsewhere},
 		{name: "visit that asks for the login, HEAD", next: app, method: "HEAD", target: "/_reauth?login", headers: []string{navigate}, want: plain},
-		{name: "visit that asks for the login, denied", next: answering(403), target: "/_reauth?login", headers: []string{navigate}, want: plain, body: served},
-		{name: "visit that asks for the login, the app's own", next: answering(302, "Location: /login"), target: "/_reauth?login", headers: []string{navigate}, want: plain, body: served},
+		{name: "visit that asks for the login, denied", next: answering(403, dated), target: "/_reauth?login", headers: []string{navigate}, want: plain, body: served},
+		{name: "visit that asks for the login, the app's own", next: answering(302, dated, "Location: /login"), target: "/_reauth?login", headers: []string{navigate}, want: plain, body: served},
 	}
 	for _, tt := range tests {
 		tt := tt

@@ -1,7 +1,7 @@
 package reauth
 
 import (
-	"net/textproto"
+	"net/http"
 	"strings"
 )
 
@@ -72,5 +72,5 @@ func parseHeaderField(found *problems, value string) string {
 		found.add("headerField", value, "is not the name of a header (RFC 9110, section 5.1)",
 			`write one of forwardAuth's authResponseHeaders, like "X-authentik-username"`)
 	}
-	return textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(value))
+	return http.CanonicalHeaderKey(strings.TrimSpace(value))
 }

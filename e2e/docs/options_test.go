@@ -19,8 +19,10 @@ type option struct{ Name, Default string }
 func options() []option {
 	var all []option
 	defaults := reflect.ValueOf(reauth.CreateConfig()).Elem()
+	// What is left to New.
+	providers := []string{"headerField", "loginURLs", "authPaths"}
 	for i := range defaults.NumField() {
-		value := ""
+		value, name := "", defaults.Type().Field(i).Tag.Get("json")
 		switch field := defaults.Field(i); field.Kind() {
 		case reflect.String, reflect.Bool:
 			value = fmt.Sprintf("`%v`", field)
@@ -38,7 +40,10 @@ func options() []option {
 				value = fmt.Sprintf("`%v`", field.Elem())
 			}
 		}
-		all = append(all, option{defaults.Type().Field(i).Tag.Get("json"), value})
+		if slices.Contains(providers, name) && defaults.Field(i).IsZero() {
+			value = "the provider's"
+		}
+		all = append(all, option{name, value})
 	}
 	return all
 }

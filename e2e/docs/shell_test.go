@@ -27,7 +27,7 @@ const (
 	offHost        = "off"        // without the refresh script
 	redirectedHost = "redirected" // plain http leads to https
 	limitedHost    = "limited"    // few requests in a second
-	openIDHost     = "openid"     // authPaths has the app's callback
+	openIDHost     = "openid"     // authPaths has the app's callback, and nothing is certain
 	misspeltHost   = "misspelt"   // an option that Traefik does not know
 	tokenlessHost  = "tokenless"  // the session's token does not arrive
 )
@@ -137,7 +137,7 @@ func startShell(t *testing.T) *shell {
 		Plugins: map[string]map[string]any{
 			"reauth":          {},
 			"reauth-off":      {"serviceWorker": false},
-			"reauth-openid":   {"authPaths": []string{"/outpost.goauthentik.io/", "/openid/"}},
+			"reauth-openid":   {"authPaths": []string{"/outpost.goauthentik.io/", "/openid/"}, "headerField": "X-Unlisted"},
 			"reauth-misspelt": {"serviceWorkers": false},
 		},
 		Middlewares: map[string]any{

@@ -383,13 +383,15 @@ type handler struct {
 type kind int
 
 const (
-	// kindForeign is the auth server's, a WebSocket or any other upgrade: no
-	// business of the plugin's.
+	// kindForeign is the auth server's: no business of the plugin's.
 	kindForeign kind = iota
 	// kindNavigation is a person's visit, which a login redirect serves well.
 	kindNavigation
 	// kindAPI is a request of a script or for a subresource.
 	kindAPI
+	// kindUpgrade is a WebSocket's handshake or any other upgrade, to which CORS
+	// does not apply.
+	kindUpgrade
 	// kindRefresh is a request for the refresh path.
 	kindRefresh
 	// kindProbe is one that asks whether the session is good, and kindLogin a
@@ -425,16 +427,15 @@ func warnMisplaced(h *handler) {
 
 // kindOf tells what req means to the plugin.
 func kindOf(h *handler, req *http.Request) kind {
-	header := req.Header
-	if header["Upgrade"] != nil || header.Get("Sec-Fetch-Mode") == "websocket" {
-		return kindForeign
-	}
-	path := req.URL.Path
-	if path == h.refreshPath {
-		return kindRefresh
-	}
+	header, path := req.Header, req.URL.Path
 	if underAny(h.authPaths, path) {
 		return kindForeign
+	}
+	if header["Upgrade"] != nil || header.Get("Sec-Fetch-Mode") == "websocket" {
+		return kindUpgrade
+	}
+	if path == h.refreshPath {
+		return kindRefresh
 	}
 	if isNavigation(header) {
 		return kindNavigation
@@ -521,11 +522,14 @@ func isWorkerScript(req *http.Request) bool {
 // serve handles a request that the plugin may have to answer or to change the
 // answer of.
 func serve(h *handler, k kind, rw http.ResponseWriter, req *http.Request) {
-	origin := ""
-	if h.cors != nil {
-		origin = allowedOrigin(h.cors, req.Header)
+	origin, policy := "", h.cors
+	if k == kindUpgrade {
+		policy = nil
+	}
+	if policy != nil {
+		origin = allowedOrigin(policy, req.Header)
 		if origin != "" && isPreflight(req) {
-			answerPreflight(h.cors, origin, rw)
+			answerPreflight(policy, origin, rw)
 			return
 		}
 	}
@@ -534,6 +538,7 @@ func serve(h *handler, k kind, rw http.ResponseWriter, req *http.Request) {
 		h:              h,
 		kind:           k,
 		method:         req.Method,
+		cors:           policy,
 		origin:         origin,
 		target:         requestURL(req),
 	}

@@ -143,8 +143,9 @@ func TestWhichRequestsAreChallenged(t *testing.T) {
 		{"worker script twice", "GET", "/sw.js", []string{scripted, "Service-Worker: script", "Service-Worker: script"}, challenged},
 		{"navigation to a worker script", "GET", "/sw.js", []string{navigate, "Service-Worker: script"}, untouched},
 		{"worker script of the auth server's", "GET", "/outpost.goauthentik.io/sw.js", asWorker, untouched},
-		{"websocket", "GET", "/ws", []string{"Sec-Fetch-Mode: websocket", acceptAll}, untouched},
-		{"upgrade", "GET", "/ws", []string{"Connection: Upgrade", "Upgrade: websocket"}, untouched},
+		{"websocket", "GET", "/ws", []string{"Sec-Fetch-Mode: websocket", acceptAll}, challenged},
+		{"upgrade", "GET", "/ws", []string{"Connection: Upgrade", "Upgrade: websocket"}, challenged},
+		{"upgrade on the auth server's path", "GET", "/outpost.goauthentik.io/ws", []string{"Connection: Upgrade", "Upgrade: websocket"}, untouched},
 		{"auth server's path", "GET", "/outpost.goauthentik.io/auth", []string{scripted}, untouched},
 		{"auth server's path without slash", "GET", "/outpost.goauthentik.io", []string{scripted}, untouched},
 		{"path that only looks like the auth server's", "GET", "/outpost.goauthentik.iox", []string{scripted}, challenged},
@@ -207,9 +208,19 @@ func TestWithoutServiceWorkerItsScriptIsChallenged(t *testing.T) {
 	}
 }
 
-func TestUpgradesAndAuthPathsKeepTheirWriterWithAList(t *testing.T) {
+// TestUpgradesKnowNoCORS holds what is said of upgrades with a list: nothing.
+func TestUpgradesKnowNoCORS(t *testing.T) {
+	for _, next := range []http.Handler{expired, answering(403)} {
+		req := request("GET", "/ws", "Upgrade: websocket", "Origin: "+listedOrigin)
+		with, without := serveOnce(newHandler(t, next, withOrigins), req), serveOnce(newHandler(t, next, nil), req)
+		if with.StatusCode != without.StatusCode || !reflect.DeepEqual(with.Header, without.Header) {
+			t.Errorf("got %d with %v, and without a list %d with %v", with.StatusCode, with.Header, without.StatusCode, without.Header)
+		}
+	}
+}
+
+func TestAuthPathsKeepTheirWriterWithAList(t *testing.T) {
 	for _, req := range []*http.Request{
-		request("GET", "/ws", "Upgrade: websocket", "Origin: "+listedOrigin),
 		request("OPTIONS", "/outpost.goauthentik.io/x", "Origin: "+listedOrigin, "Access-Control-Request-Method: PUT"),
 	} {
 		rec := httptest.NewRecorder()

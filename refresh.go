@@ -38,6 +38,8 @@ type responseWriter struct {
 	h      *handler
 	kind   kind
 	method string
+	// cors is what other origins may do, nil for nothing.
+	cors *corsPolicy
 	// origin is the value for Access-Control-Allow-Origin, empty for none.
 	origin string
 	// target is the URL that was asked for, before anything rewrote it.
@@ -127,7 +129,7 @@ func outcomeOf(w *responseWriter, status int) outcome {
 	w.said = verdictOf(w, status)
 	expired := isExpired(w, status, w.said)
 	switch w.kind {
-	case kindAPI:
+	case kindAPI, kindUpgrade:
 		if expired {
 			return outcomeChallenge
 		}
@@ -211,8 +213,8 @@ func writeHeader(w *responseWriter, status int) {
 // pass sends the status on, with the headers that came from upstream.
 func pass(w *responseWriter, status int) {
 	header := w.Header()
-	if w.h.cors != nil {
-		setCORS(w.h.cors, header, w.origin)
+	if w.cors != nil {
+		setCORS(w.cors, header, w.origin)
 	}
 	w.ResponseWriter.WriteHeader(status)
 	flusher, ok := w.ResponseWriter.(http.Flusher)
@@ -240,8 +242,8 @@ func replaceHeader(w *responseWriter) http.Header {
 		header[name] = values
 	}
 	header.Set("Cache-Control", "no-store")
-	if w.h.cors != nil {
-		setCORS(w.h.cors, header, w.origin)
+	if w.cors != nil {
+		setCORS(w.cors, header, w.origin)
 	}
 	return header
 }
@@ -402,7 +404,7 @@ func answerChallenge(w *responseWriter) {
 	header.Set("WWW-Authenticate", w.h.challenge)
 	header.Set("Content-Type", "application/json")
 	if w.origin != "" {
-		header.Set("Access-Control-Expose-Headers", w.h.cors.exposeChallenge)
+		header.Set("Access-Control-Expose-Headers", w.cors.exposeChallenge)
 	}
 	answer(w, http.StatusUnauthorized, w.h.challengeBody)
 }

@@ -148,13 +148,23 @@ func TestVaryOnEveryResponseWithAList(t *testing.T) {
 }
 
 // Every refused request without a session gets a session and a cookie of its
-// own from the outpost. A tab that polls must not end the login in the other.
+// own from the outpost. A tab that polls, or opens its WebSocket again and again, must
+// not end the login in the other.
 func TestRefusedCallsDoNotBreakALoginInFlight(t *testing.T) {
+	for name, headers := range map[string][]string{
+		"call":      fetch,
+		"WebSocket": {"Sec-Fetch-Mode: websocket", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="},
+	} {
+		t.Run(name, func(t *testing.T) { expectLoginToOutlive(t, "/ws", headers) })
+	}
+}
+
+func expectLoginToOutlive(t *testing.T, path string, headers []string) {
 	login := func(t *testing.T, host string) response {
 		c := newClient(t, overHTTP1, host)
 		// The poll leaves the browser before the login's cookie is there, and
 		// its answer arrives after it.
-		poll := newClient(t, overHTTP1, host).Send("GET", "/api/data", "", fetch...)
+		poll := newClient(t, overHTTP1, host).Send("GET", path, "", headers...)
 		page := c.Visit("/budget", navigation...)
 		c.Jar.SetCookies(c.Root(), poll.Cookies())
 		return c.Submit(page)

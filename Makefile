@@ -78,7 +78,7 @@ yaegi: e2e/bin/traefik ## Run the same tests in the interpreter that Traefik use
 	timeout 120 e2e/bin/yaegi test .
 
 .PHONY: e2e
-e2e: build e2e/bin/kube-apiserver ## Test the plugin in a real Traefik
+e2e: build e2e/bin/kube-apiserver e2e/bin/oauth2-proxy ## Test the plugin in a real Traefik
 	cd e2e && go test -count=1 -timeout 20m ./...
 
 .PHONY: browser
@@ -125,7 +125,12 @@ e2e/bin/kube-apiserver: e2e/apiserver/go.mod e2e/apiserver/go.sum | prerequisite
 	cd e2e/apiserver && go build -v -o ../bin/ k8s.io/kubernetes/cmd/kube-apiserver 2>&1 | $(progress)
 	@touch $@
 
+e2e/bin/oauth2-proxy: e2e/oauth2proxy/go.mod e2e/oauth2proxy/go.sum | prerequisites
+	@echo "building oauth2-proxy, which takes a minute the first time"
+	cd e2e/oauth2proxy && go build -v -o ../bin/ tool 2>&1 | $(progress)
+	@touch $@
+
 e2e/node_modules/.package-lock.json: e2e/package.json e2e/package-lock.json | prerequisites
-	@echo "installing Actual Budget"
+	@echo "installing Actual Budget and an OpenID provider"
 	cd e2e && npm ci --no-progress
 	@touch $@

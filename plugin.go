@@ -141,6 +141,8 @@ func New(_ context.Context, next http.Handler, config *Config, name string) (mid
 	}
 	if set.LoginURLs == nil {
 		set.LoginURLs = auth.loginURLs
+	} else {
+		auth.complete = true
 	}
 	if set.AuthPaths == nil {
 		set.AuthPaths = auth.authPaths

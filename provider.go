@@ -20,6 +20,8 @@ type provider struct {
 	// redirects point to, as far as that is the same for everyone.
 	authPaths []string
 	loginURLs []string
+	// complete tells that no login redirect of its points anywhere else.
+	complete bool
 	// startPath is its path on the app's host at which a login starts that ends at
 	// the path given as rd, empty if it has none. One that refuses by a 401 alone
 	// says nothing else of where the login is.
@@ -34,6 +36,7 @@ var providers = map[string]provider{
 		headerField: "X-authentik-username",
 		authPaths:   []string{"/outpost.goauthentik.io/"},
 		loginURLs:   []string{"/outpost.goauthentik.io/start", "/application/o/authorize/"},
+		complete:    true,
 		silent:      true,
 	},
 	// Its login page is on a host of its own, at any path, and goes on by a script.

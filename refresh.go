@@ -166,12 +166,24 @@ func outcomeOf(w *responseWriter, status int) outcome {
 
 // isGood reports whether an answer that is no expired session's means a good one. Where
 // nobody can tell, a server's error, a 401 and what Traefik has refused itself mean
-// nothing.
+// nothing, and a redirect to another host neither if it may be a login's.
 func isGood(w *responseWriter, status int) bool {
 	if w.said != verdictUnknown {
 		return w.said == verdictPassed
 	}
-	return status <= 299 || status < 500 && status != http.StatusUnauthorized && isFromServer(w.Header())
+	if status <= 299 {
+		return true
+	}
+	header := w.Header()
+	return status < 500 && status != http.StatusUnauthorized && isFromServer(header) &&
+		(w.h.auth.complete || !isRedirect(status) || !leadsAway(&w.target, header.Get("Location")))
+}
+
+// isRedirect reports whether a browser follows the Location of an answer (RFC 9110,
+// section 15.4).
+func isRedirect(status int) bool {
+	return status == http.StatusFound || status == http.StatusSeeOther || status == http.StatusTemporaryRedirect ||
+		status == http.StatusMovedPermanently || status == http.StatusPermanentRedirect
 }
 
 func writeHeader(w *responseWriter, status int) {
@@ -333,8 +345,7 @@ func warnUnlisted(h *handler) {
 func isExpired(w *responseWriter, status int, said verdict) bool {
 	header := w.Header()
 	location := header.Get("Location")
-	redirects := status == http.StatusFound || status == http.StatusSeeOther || status == http.StatusTemporaryRedirect ||
-		status == http.StatusMovedPermanently || status == http.StatusPermanentRedirect
+	redirects := isRedirect(status)
 	switch {
 	case said == verdictPassed:
 		return false

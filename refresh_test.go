@@ -560,6 +560,23 @@ func TestRefreshPathNeverLies(t *testing.T) {
 			}
 		}
 	}
+	// A redirect to a host that is not known may be a login, unless all logins are.
+	for _, name := range []string{"authentik", "authelia", "oauth2-proxy", "tinyauth", "traefik-forward-auth"} {
+		for _, logins := range [][]string{nil, {"https://login.example.com/"}} {
+			h := newHandler(t, answering(302, dated, "Location: "+away), func(c *Config) { c.Provider, c.LoginURLs = name, logins })
+			status := 302
+			if name == "authentik" || logins != nil {
+				status = 204
+			}
+			if res := serveOnce(h, request("GET", "/_reauth", scripted)); res.StatusCode != status {
+				t.Errorf("%s, %s: got %d", name, logins, res.StatusCode)
+			}
+			h = newHandler(t, answering(302, dated, "Location: /login"), func(c *Config) { c.Provider, c.LoginURLs = name, logins })
+			if res := serveOnce(h, request("GET", "/_reauth", scripted)); res.StatusCode != 204 {
+				t.Errorf("%s, on the host: got %d", name, res.StatusCode)
+			}
+		}
+	}
 }
 
 func TestChallenge(t *testing.T) {

@@ -57,7 +57,14 @@ const provider = new Provider(issuer, {
 	claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['preferred_username'] },
 	// oauth2-proxy reads the claims where they come first.
 	conformIdTokenClaims: false,
-	clients: [{ client_id: 'oauth2-proxy', client_secret: 'oauth2-proxy', redirect_uris: redirectURIs }],
+	clients: [
+		{
+			client_id: 'oauth2-proxy',
+			client_secret: 'oauth2-proxy',
+			grant_types: ['authorization_code', 'refresh_token'],
+			redirect_uris: redirectURIs,
+		},
+	],
 	cookies: { keys: [randomBytes(16).toString('hex')] },
 	jwks: { keys: [generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ format: 'jwk' })] },
 	features: { devInteractions: { enabled: false } },
@@ -74,6 +81,8 @@ const provider = new Provider(issuer, {
 			}),
 		}
 	},
+	// Without the page on which a user allows it.
+	issueRefreshToken: async () => true,
 	async loadExistingGrant({ oidc }) {
 		const grant = new provider.Grant({ clientId: oidc.client.clientId, accountId: oidc.session.accountId })
 		grant.addOIDCScope('openid email profile')

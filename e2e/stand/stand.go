@@ -71,6 +71,14 @@ type Route struct {
 	Upstream string
 }
 
+// Path is a part of every host.
+type Path struct {
+	// Prefix is what its paths start with.
+	Prefix string
+	// Upstream is the URL of what serves it.
+	Upstream string
+}
+
 // Config is what differs between stands.
 type Config struct {
 	// Dir is where files are kept; it has to exist.
@@ -79,8 +87,11 @@ type Config struct {
 	Port int
 	// Routes are the apps.
 	Routes []Route
-	// Outpost are the middlewares before the outpost's own paths, which need
-	// none.
+	// Paths are what other auth servers serve on the host of every app, by the
+	// name that middlewares know them by as a service.
+	Paths map[string]Path
+	// Outpost are the middlewares before the outpost's own paths and before Paths,
+	// which need none.
 	Outpost []string
 	// Plugins are the options of the plugin's middlewares, by name.
 	Plugins map[string]map[string]any
@@ -376,6 +387,9 @@ func (s *Stand) writeDynamic() error {
 	for _, route := range s.config.Routes {
 		services[route.Host] = service(route.Upstream)
 	}
+	for name, path := range s.config.Paths {
+		services[name] = service(path.Upstream)
+	}
 	return s.writeYAML("dynamic.yml", map[string]any{
 		"http": map[string]any{"routers": s.routers(), "middlewares": middlewares, "services": services},
 		"tls": map[string]any{"certificates": []any{map[string]any{
@@ -394,15 +408,21 @@ func (s *Stand) routers() map[string]map[string]any {
 		}
 		return r
 	}
-	outpost := router("PathPrefix(`/outpost.goauthentik.io/`)", "outpost", s.config.Outpost)
-	outpost["priority"] = 1000
+	onEveryHost := func(prefix, service string) map[string]any {
+		r := router("PathPrefix(`"+prefix+"`)", service, s.config.Outpost)
+		r["priority"] = 1000
+		return r
+	}
 	routers := map[string]map[string]any{
 		"auth":    router("Host(`"+s.name(authHost)+"`)", authHost, nil),
-		"outpost": outpost,
+		"outpost": onEveryHost("/outpost.goauthentik.io/", "outpost"),
 		"version": router("Host(`"+s.name(s.versionHost())+"`)", authHost, []string{nobody}),
 	}
 	for _, route := range s.config.Routes {
 		routers[route.Host] = router("Host(`"+route.Host+domain+"`)", route.Host, route.Middlewares)
+	}
+	for name, path := range s.config.Paths {
+		routers[name] = onEveryHost(path.Prefix, name)
 	}
 	both := map[string]map[string]any{}
 	for name, plain := range routers {

@@ -1,0 +1,332 @@
+// Package providers proves the middleware inside a real Traefik with forward-auth
+// servers other than Authentik: the real oauth2-proxy with a real OpenID provider, and
+// stand-ins for Authelia and tinyauth.
+package providers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/traefik-reauth/reauth/e2e/stand"
+	"github.com/traefik-reauth/reauth/e2e/visitor"
+)
+
+// The hosts of the identity provider and of the login pages.
+const (
+	ssoHost      = "sso"
+	autheliaHost = "authelia"
+	tinyauthHost = "tinyauth"
+)
+
+// modes are the ways to have Traefik ask oauth2-proxy, by the host of the app. Each has
+// a twin that lacks the plugin.
+var modes = map[string][]string{
+	"root":    {"ask-root"},
+	"auth":    {"ask-auth"},
+	"errors":  {"sign-in", "ask-auth"},
+	"rewrite": {"sign-in-302", "ask-auth"},
+}
+
+// modeNames are the keys of modes, in the order that they are tested in.
+var modeNames = []string{"root", "auth", "errors", "rewrite"}
+
+// twin returns the host of the same app without the plugin.
+func twin(host string) string { return host + "-plain" }
+
+// Hosts of apps whose chains are of a kind of their own.
+const (
+	unseenRootHost = "unseen-root" // nobody logs in here
+	unseenAuthHost = "unseen-auth" // nor here, where every refusal is a 401
+	cookieHost     = "cookie"      // forwardAuth hands the browser a renewed cookie
+)
+
+var (
+	shared *stand.Stand
+	sso    *openID
+	app    recorder
+)
+
+func TestMain(m *testing.M) {
+	code, err := runShared(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func runShared(m *testing.M) (code int, err error) {
+	dir, err := os.MkdirTemp("", "reauth-providers-")
+	if err != nil {
+		return 1, err
+	}
+	defer os.RemoveAll(dir)
+	closes := func(close func() error) { err = errors.Join(err, close()) }
+	var urls []string
+	for _, handler := range []http.Handler{app.handler(), authelia{}, tinyauth{}} {
+		url, server, err := stand.Serve(handler)
+		if err != nil {
+			return 1, err
+		}
+		defer closes(server.Close)
+		urls = append(urls, url)
+	}
+	upstream, portal, login := urls[0], urls[1], urls[2]
+
+	// The provider has to know where browsers find the apps before Traefik runs.
+	ports, release, err := stand.HoldPorts(1)
+	if err != nil {
+		return 1, err
+	}
+	port := ports[0]
+	base := func(host string) string { return "http://" + host + ".example.localhost:" + strconv.Itoa(port) }
+	config := stand.Config{
+		Dir:         dir,
+		Port:        port,
+		Plugins:     plugins(base(ssoHost)),
+		Middlewares: middlewares(portal, login),
+		Outpost:     []string{"reauth"},
+	}
+	route := func(host string, middlewares ...string) {
+		config.Routes = append(config.Routes, stand.Route{Host: host, Middlewares: middlewares, Upstream: upstream})
+	}
+	for host, asking := range modes {
+		route(host, append([]string{"reauth"}, asking...)...)
+		route(twin(host), asking...)
+	}
+	unseen := func(host, plugin, asking string) {
+		route(host, plugin, asking)
+		route(twin(host), asking)
+	}
+	unseen(unseenRootHost, "reauth", "ask-root")
+	unseen(unseenAuthHost, "reauth", "ask-auth")
+	route(cookieHost, "reauth", "ask-renewing")
+	for _, chain := range chains {
+		route(chain.host, chain.middlewares...)
+	}
+	for _, host := range standInHosts {
+		route(host+"-app", "reauth-"+host, "ask-"+host)
+		route(twin(host+"-app"), "ask-"+host)
+		unseen("unseen-"+host, "reauth-"+host, "ask-"+host)
+	}
+	var redirectURIs []string
+	for _, route := range config.Routes {
+		redirectURIs = append(redirectURIs, base(route.Host)+"/oauth2/callback")
+	}
+
+	if sso, err = startOpenID(dir, base(ssoHost), redirectURIs); err != nil {
+		return 1, err
+	}
+	defer closes(sso.Stop)
+	proxy, err := startOAuth2Proxy(dir, "oauth2-proxy", base(ssoHost), sso.url)
+	if err != nil {
+		return 1, err
+	}
+	defer closes(proxy.Stop)
+	// Of the same sessions, which it renews as soon as they are a second old.
+	renewing, err := startOAuth2Proxy(dir, "oauth2-proxy-renewing", base(ssoHost), sso.url, "--cookie-refresh=1ms")
+	if err != nil {
+		return 1, err
+	}
+	defer closes(renewing.Stop)
+	ask := func(name, address string, cookies ...string) {
+		options := forwardAuth(address, "X-Auth-Request-User", "X-Auth-Request-Email")
+		options["addAuthCookiesToResponse"] = cookies
+		config.Middlewares[name] = map[string]any{"forwardAuth": options}
+	}
+	ask("ask-root", proxy.url+"/")
+	ask("ask-auth", proxy.url+"/oauth2/auth")
+	// What forwardAuth hands on to the app goes by authResponseHeaders, and what it
+	// hands on to the browser by this.
+	ask("ask-renewing", renewing.url+"/oauth2/auth", sessionCookie)
+	config.Paths = map[string]stand.Path{"oauth2-proxy": {Prefix: "/oauth2/", Upstream: proxy.url}}
+	config.Routes = append(config.Routes,
+		stand.Route{Host: ssoHost, Upstream: sso.url},
+		stand.Route{Host: autheliaHost, Upstream: portal},
+		stand.Route{Host: tinyauthHost, Upstream: login})
+	release()
+	if shared, err = stand.Start(context.Background(), config); err != nil {
+		return 1, err
+	}
+	defer closes(shared.Close)
+
+	code = m.Run()
+	log := shared.Log()
+	if code != 0 {
+		lines := slices.DeleteFunc(strings.Split(log, "\n"), func(line string) bool { return strings.Contains(line, " DBG ") })
+		fmt.Printf("--- Traefik:\n%s\n--- oauth2-proxy:\n%s\n", strings.Join(lines[max(0, len(lines)-40):], "\n"), tail(proxy.Log(), 20))
+	}
+	if strings.Contains(log, "panic") {
+		return 1, fmt.Errorf("something in Traefik panicked")
+	}
+	return code, nil
+}
+
+// tail returns the last lines of a text.
+func tail(text string, count int) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.Join(lines[max(0, len(lines)-count):], "\n")
+}
+
+// plugins are the options of the plugin's middlewares.
+func plugins(sso string) map[string]map[string]any {
+	return map[string]map[string]any{
+		"reauth": {"provider": "oauth2-proxy"},
+		// Where nothing is certain, these tell a login redirect.
+		"reauth-retry":     {"provider": "oauth2-proxy", "loginURLs": []string{sso + "/auth"}},
+		"reauth-buffering": {"provider": "oauth2-proxy", "loginURLs": []string{sso + "/auth"}},
+		"reauth-authelia":  {"provider": "authelia"},
+		"reauth-tinyauth":  {"provider": "tinyauth"},
+	}
+}
+
+// forwardAuth returns the options of one that asks address, and hands these headers of
+// its answer to the app.
+func forwardAuth(address string, headers ...string) map[string]any {
+	return map[string]any{
+		"address":             address,
+		"trustForwardHeader":  true,
+		"maxResponseBodySize": 1 << 20,
+		"authResponseHeaders": headers,
+	}
+}
+
+// middlewares are Traefik's own, but for those that ask oauth2-proxy.
+func middlewares(authelia, tinyauth string) map[string]any {
+	// As oauth2-proxy's documentation has them for Traefik.
+	signIn := map[string]any{"status": []string{"401"}, "service": "oauth2-proxy", "query": "/oauth2/sign_in?rd={url}"}
+	rewriting := map[string]any{"statusRewrites": map[string]any{"401": http.StatusFound}}
+	for name, value := range signIn {
+		rewriting[name] = value
+	}
+	all := map[string]any{
+		"sign-in":      map[string]any{"errors": signIn},
+		"sign-in-302":  map[string]any{"errors": rewriting},
+		"ask-authelia": map[string]any{"forwardAuth": forwardAuth(authelia+"/api/authz/forward-auth", "Remote-User", "Remote-Groups", "Remote-Email", "Remote-Name")},
+		"ask-tinyauth": map[string]any{"forwardAuth": forwardAuth(tinyauth+"/api/auth/traefik", "Remote-User", "Remote-Name", "Remote-Email")},
+	}
+	for name, options := range between {
+		all[name] = options
+	}
+	return all
+}
+
+// client is a visitor of one app.
+type client struct {
+	*visitor.Visitor
+	host string
+}
+
+func newClient(t testing.TB, host string) *client {
+	t.Helper()
+	return &client{visitor.New(t, browser{&http.Transport{DialContext: stand.Dial, DisableCompression: true}}), host}
+}
+
+// browser gives requests that have no name a browser's, by which tinyauth knows one.
+type browser struct{ *http.Transport }
+
+func (b browser) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.Header["User-Agent"] == nil {
+		req = req.Clone(req.Context())
+		req.Header.Set("User-Agent", "Mozilla/5.0")
+	}
+	return b.Transport.RoundTrip(req)
+}
+
+// response is an answer that was read to its end.
+type response = visitor.Response
+
+// url returns the URL of a path on the client's app.
+func (c *client) url(path string) string { return shared.URL(c.host) + path }
+
+// send is Send to a path of the app.
+func (c *client) send(method, path, body string, headers ...string) response {
+	c.T.Helper()
+	return c.Send(method, c.url(path), body, headers...)
+}
+
+// visit is Visit to a path of the app.
+func (c *client) visit(path string, headers ...string) response {
+	c.T.Helper()
+	return c.Visit(c.url(path), headers...)
+}
+
+// sessionCookie is the name of oauth2-proxy's.
+const sessionCookie = "_oauth2_proxy"
+
+// logIn logs in by way of oauth2-proxy, past the app.
+func (c *client) logIn() {
+	c.T.Helper()
+	const end = "/oauth2/userinfo"
+	res := c.LogIn(c.url("/oauth2/start?rd=" + end))
+	if res.StatusCode != http.StatusOK || res.Request.URL.String() != c.url(end) {
+		c.T.Fatalf("the login ended at %s with %s", res.Request.URL, describe(res))
+	}
+}
+
+// setCookie sets a cookie of the app's host.
+func (c *client) setCookie(name, value string) {
+	c.T.Helper()
+	u, err := url.Parse(c.url("/"))
+	if err != nil {
+		c.T.Fatal(err)
+	}
+	c.Jar.SetCookies(u, []*http.Cookie{{Name: name, Value: value}})
+}
+
+// expire makes the session what oauth2-proxy has no use for, as its end does. The one
+// at the identity provider lives on.
+func (c *client) expire() {
+	c.T.Helper()
+	if c.Cookie(c.url("/"), sessionCookie) == "" {
+		c.T.Fatal("there was no session to expire")
+	}
+	c.setCookie(sessionCookie, "expired")
+}
+
+// session is the state of a client's session.
+type session string
+
+const (
+	good    session = "session good"
+	expired session = "session expired"
+	none    session = "no session"
+)
+
+// enter brings a client into a state. The plugin has seen a good answer then.
+func (c *client) enter(state session) {
+	c.T.Helper()
+	newcomer := c
+	if state == none {
+		newcomer = newClient(c.T, c.host)
+	}
+	newcomer.logIn()
+	if res := newcomer.send("GET", "/seen", "", fetch...); res.StatusCode != http.StatusOK {
+		c.T.Fatalf("logged in: got %s", describe(res))
+	}
+	if state == expired {
+		c.expire()
+	}
+}
+
+// describe tells what a response was, for a test that wanted another.
+func describe(res response) string {
+	var header strings.Builder
+	_ = res.Header.Write(&header)
+	return fmt.Sprintf("%s\n%s\n%.300s", res.Status, header.String(), res.Text)
+}
+
+var (
+	navigation, fetch, forWorker = visitor.Navigation, visitor.Fetch, visitor.ForWorker
+
+	// jsonFetch is a call by a library that asks for JSON, as axios does.
+	jsonFetch = []string{"Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty", "Accept: application/json, text/plain, */*"}
+)

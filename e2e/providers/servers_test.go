@@ -1,0 +1,132 @@
+package providers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/traefik-reauth/reauth/e2e/stand"
+)
+
+// openID is a running OpenID provider.
+type openID struct {
+	*stand.Process
+	// url is where it listens, which is not where browsers find it.
+	url   string
+	stdin io.WriteCloser
+}
+
+// startOpenID starts the provider that browsers find at issuer, with one client.
+func startOpenID(dir, issuer string, redirectURIs []string) (*openID, error) {
+	if _, err := os.Stat(filepath.Join(stand.Root(), "node_modules", "oidc-provider")); err != nil {
+		return nil, fmt.Errorf("the OpenID provider is not installed: run make build: %w", err)
+	}
+	script := filepath.Join(stand.Root(), "oidc", "provider.mjs")
+	command := exec.Command("node", append([]string{script, issuer}, redirectURIs...)...)
+	stdin, err := command.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	process, err := stand.Run(command, dir, "openid")
+	if err != nil {
+		return nil, err
+	}
+	o := &openID{process, "", stdin}
+	err = process.Await(context.Background(), func() error {
+		_, after, found := strings.Cut(process.Log(), "listening on ")
+		line, _, ended := strings.Cut(after, "\n")
+		if !found || !ended {
+			return errors.New("it does not listen yet")
+		}
+		o.url = line
+		return nil
+	})
+	if err != nil {
+		return nil, errors.Join(err, process.Stop())
+	}
+	return o, nil
+}
+
+// endSessions makes the provider forget who is logged in.
+func (o *openID) endSessions(ctx context.Context) error {
+	const done = "sessions ended\n"
+	before := strings.Count(o.Log(), done)
+	if _, err := io.WriteString(o.stdin, "end sessions\n"); err != nil {
+		return err
+	}
+	return o.Await(ctx, func() error {
+		if strings.Count(o.Log(), done) == before {
+			return errors.New("the sessions have not ended yet")
+		}
+		return nil
+	})
+}
+
+// oauth2Proxy is a running oauth2-proxy.
+type oauth2Proxy struct {
+	*stand.Process
+	url string
+}
+
+// startOAuth2Proxy starts oauth2-proxy for every app, as a client of the provider that
+// browsers find at issuer and that listens at provider.
+func startOAuth2Proxy(dir, name, issuer, provider string, options ...string) (*oauth2Proxy, error) {
+	binary := filepath.Join(stand.Root(), "bin", "oauth2-proxy")
+	if _, err := os.Stat(binary); err != nil {
+		return nil, fmt.Errorf("oauth2-proxy is not built: run make e2e/bin/oauth2-proxy: %w", err)
+	}
+	ports, release, err := stand.HoldPorts(1)
+	if err != nil {
+		return nil, err
+	}
+	address := "127.0.0.1:" + strconv.Itoa(ports[0])
+	command := exec.Command(binary, append([]string{
+		"--http-address=" + address,
+		"--provider=oidc",
+		"--oidc-issuer-url=" + issuer,
+		// No resolver but the browsers' knows the names of the stand.
+		"--skip-oidc-discovery",
+		"--login-url=" + issuer + "/auth",
+		"--redeem-url=" + provider + "/token",
+		"--oidc-jwks-url=" + provider + "/jwks",
+		"--client-id=oauth2-proxy",
+		"--client-secret=oauth2-proxy",
+		"--code-challenge-method=S256",
+		"--approval-prompt=auto",
+		"--email-domain=*",
+		"--cookie-secret=0123456789abcdef0123456789abcdef",
+		"--cookie-secure=false",
+		"--whitelist-domain=.example.localhost:*",
+		"--reverse-proxy",
+		"--trusted-proxy-ip=127.0.0.1",
+		"--set-xauthrequest",
+		"--skip-provider-button",
+		"--upstream=static://202",
+	}, options...)...)
+	release()
+	process, err := stand.Run(command, dir, name)
+	if err != nil {
+		return nil, err
+	}
+	p := &oauth2Proxy{process, "http://" + address}
+	client := http.Client{Timeout: 5 * time.Second}
+	err = process.Await(context.Background(), func() error {
+		res, err := client.Get(p.url + "/ping")
+		if err != nil {
+			return err
+		}
+		return res.Body.Close()
+	})
+	if err != nil {
+		return nil, errors.Join(err, process.Stop())
+	}
+	return p, nil
+}

@@ -412,6 +412,10 @@ func (h *handler) ServeHTTP(rw http.ResponseWriter, req *http.Request) {
 	}
 	k := kindOf(h, req)
 	if k == kindForeign || k == kindNavigation && h.cors == nil {
+		if k == kindNavigation && !h.listed.Load() {
+			learn(h, rw, req)
+			return
+		}
 		h.next.ServeHTTP(rw, req)
 		return
 	}
@@ -553,9 +557,7 @@ func serve(h *handler, k kind, rw http.ResponseWriter, req *http.Request) {
 	if k == kindRefresh && serveRefresh(w, req) {
 		return
 	}
-	if k != kindNavigation {
-		mark(w, req.Header)
-	}
+	mark(w, req.Header)
 	h.next.ServeHTTP(w, req)
 	finish(w)
 }

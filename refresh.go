@@ -123,10 +123,10 @@ const (
 
 // outcomeOf decides about an answer with this status and the headers in w.
 func outcomeOf(w *responseWriter, status int) outcome {
+	w.said = verdictOf(w, status)
 	if w.kind == kindNavigation {
 		return outcomePass
 	}
-	w.said = verdictOf(w, status)
 	expired := isExpired(w, status, w.said)
 	switch w.kind {
 	case kindAPI, kindUpgrade:
@@ -310,6 +310,17 @@ const (
 func mark(w *responseWriter, header http.Header) {
 	header[w.h.headerField] = []string{}
 	w.marked = header
+}
+
+// learn hands a visit on as it is, and looks afterwards whether forwardAuth has touched
+// the header. Visits come first, and what is refused next is certain then.
+func learn(h *handler, rw http.ResponseWriter, req *http.Request) {
+	header := req.Header
+	header[h.headerField] = []string{}
+	h.next.ServeHTTP(rw, req)
+	if values, there := header[h.headerField]; !there || len(values) > 0 {
+		h.listed.Store(true)
+	}
 }
 
 // verdictOf tells what the mark says. Until forwardAuth was seen to touch it, an

@@ -478,6 +478,26 @@ func TestUncertain(t *testing.T) {
 	}
 }
 
+// TestVisitsTeach holds the plugin to be certain after the first visit that passes, and
+// not after one that is refused.
+func TestVisitsTeach(t *testing.T) {
+	for _, change := range []func(*Config){nil, withOrigins} {
+		for passes, status := range map[bool]int{true: 401, false: 302} {
+			h := newHandler(t, http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
+				answer := answering(302, dated, "Location: https://id.example.com/")
+				if passes && req.URL.Path == "/visit" {
+					answer = passing("", answering(200))
+				}
+				answer.ServeHTTP(rw, req)
+			}), change)
+			serveOnce(h, request("GET", "/visit", navigate))
+			if got := serveOnce(h, request("GET", "/api", scripted)).StatusCode; got != status {
+				t.Errorf("after a visit that passes %v: got %d", passes, got)
+			}
+		}
+	}
+}
+
 // TestWhatToListIsSaidOnce warns where an answer shows that the header is not listed.
 func TestWhatToListIsSaidOnce(t *testing.T) {
 	logged := capture(t)

@@ -418,13 +418,14 @@ func TestRefreshIsOpenToListedOrigins(t *testing.T) {
 	}
 }
 
-// A refusal that no login mends is the auth server's to show, where the visit
-// was to lead.
-func TestRefreshLeadsToWhatTheAuthServerRefuses(t *testing.T) {
+// A refusal that no login mends is the auth server's to show.
+func TestRefreshShowsWhatTheAuthServerRefuses(t *testing.T) {
+	c := newClient(t, overHTTP1, failingHost).Enter()
+	c.Visit("/", navigation...)
 	before := overHTTP1.behave(failingHost, authentik.Behaviour{Status: http.StatusForbidden})
 	defer overHTTP1.behave(failingHost, before)
-	res := newClient(t, overHTTP1, failingHost).Visit(visitor.RefreshPath("/budget"), navigation...)
-	if res.StatusCode != http.StatusForbidden || res.Request.URL.Path != "/budget" {
+	res := c.Visit(visitor.RefreshPath("/budget"), navigation...)
+	if res.StatusCode != http.StatusForbidden || res.Request.URL.Path != "/_reauth" {
 		t.Errorf("ended at %s with %s", res.Request.URL, res)
 	}
 }

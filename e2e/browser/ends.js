@@ -23,7 +23,7 @@ self.addEventListener('fetch', (event) => event.respondWith(isApi(event.request)
 `
 
 // Workbox's queue as its documentation has it, with a message in place of the browser's
-// sync event, which one engine alone has.
+// sync event, which one engine alone has. Another message asks how much is in it.
 const queues = `
 importScripts('/workbox/workbox-sw.js')
 workbox.setConfig({ debug: false, modulePathPrefix: '/workbox/' })
@@ -36,8 +36,12 @@ self.addEventListener('fetch', (event) => {
 	}))
 })
 self.addEventListener('message', (event) => {
-	if (event.data !== 'deliver') return
-	event.waitUntil(queue.replayRequests().then(() => 'delivered', () => 'kept').then((outcome) => event.ports[0].postMessage(outcome)))
+	const answers = {
+		count: () => queue.size(),
+		deliver: () => queue.replayRequests().then(() => 'delivered', () => 'kept'),
+	}
+	const answer = answers[event.data]?.()
+	if (answer) event.waitUntil(answer.then((outcome) => event.ports[0].postMessage(outcome)))
 })
 `
 
@@ -56,14 +60,15 @@ async function cancel({ page, stand, Plugin }) {
 	await atApp(page)
 }
 
-const deliver = (page) =>
+const tell = (page, message) =>
 	page.evaluate(
-		() =>
+		(message) =>
 			new Promise((resolve) => {
 				const { port1, port2 } = new MessageChannel()
 				port1.onmessage = ({ data }) => resolve(data)
-				navigator.serviceWorker.controller.postMessage('deliver', [port2])
+				navigator.serviceWorker.controller.postMessage(message, [port2])
 			}),
+		message,
 	)
 
 async function queueKeeps(t, engine) {
@@ -78,10 +83,11 @@ async function queueKeeps(t, engine) {
 			return requests.some(({ RequestPath, DownstreamStatus }) => RequestPath === '/api/edit' && DownstreamStatus > 300)
 		})
 		await cancel(visit)
-		const early = await deliver(page)
+		await until('the edit in the queue', async () => (await tell(page, 'count')) === 1)
+		const early = await tell(page, 'deliver')
 		const before = app.calls.length
 		await askForLogin(visit)
-		const late = await deliver(page)
+		const late = await tell(page, 'deliver')
 		return [early, before, late, app.calls.map(({ path, body }) => `${path} ${body}`)]
 	})
 	assert.deepEqual(outcome, ['kept', 0, 'delivered', ['/api/edit edit']])

@@ -227,18 +227,7 @@ type client struct {
 
 func newClient(t testing.TB, host string) *client {
 	t.Helper()
-	return &client{visitor.New(t, browser{&http.Transport{DialContext: stand.Dial, DisableCompression: true}}), host}
-}
-
-// browser gives requests that have no name a browser's, by which tinyauth knows one.
-type browser struct{ *http.Transport }
-
-func (b browser) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.Header["User-Agent"] == nil {
-		req = req.Clone(req.Context())
-		req.Header.Set("User-Agent", "Mozilla/5.0")
-	}
-	return b.Transport.RoundTrip(req)
+	return &client{visitor.New(t, &http.Transport{DialContext: stand.Dial, DisableCompression: true}), host}
 }
 
 // response is an answer that was read to its end.

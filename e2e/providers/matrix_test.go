@@ -103,7 +103,7 @@ func TestAnswerMatrix(t *testing.T) {
 		{name: "POST of JSON", method: "POST", body: "{}", headers: append([]string{"Content-Type: application/json"}, jsonFetch...), want: call},
 		{name: "OPTIONS", method: "OPTIONS", headers: fetch, want: call},
 		{name: "HEAD", method: "HEAD", headers: fetch, want: call},
-		{name: "WebSocket", path: "/ws", headers: upgrade, want: ifGood(untouched, untouched)},
+		{name: "WebSocket", path: "/ws", headers: upgrade, want: call},
 		{name: "worker script", path: "/sw.js", headers: forWorker, want: ifGood(prefixed, recovery)},
 		{name: "the app's own 401", path: "/unauthorized", headers: fetch, want: call},
 		{name: "the app's own 401, for JSON", path: "/unauthorized", headers: jsonFetch, want: call},

@@ -76,13 +76,18 @@ func At(t testing.TB, app string, version Version, trusted *tls.Config) *Visitor
 	return v
 }
 
-// only lets no answer pass that came over another version of HTTP.
+// only lets no answer pass that came over another version of HTTP. A request without a
+// name gets a browser's, by which some auth servers know one.
 type only struct {
 	*http.Transport
 	version Version
 }
 
 func (o only) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.Header["User-Agent"] == nil {
+		req = req.Clone(req.Context())
+		req.Header.Set("User-Agent", "Mozilla/5.0")
+	}
 	res, err := o.Transport.RoundTrip(req)
 	if err == nil && o.version != 0 && res.ProtoMajor != int(o.version) {
 		return nil, errors.Join(fmt.Errorf("the answer came over %s", res.Proto), res.Body.Close())

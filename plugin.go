@@ -165,14 +165,17 @@ func New(_ context.Context, next http.Handler, config *Config, name string) (mid
 		refreshPath:   refreshPath,
 		authPaths:     authPaths,
 		loginURLs:     loginURLs,
+		startPath:     startPath(loginURLs, authPaths),
 		cors:          policy,
 		challenge:     "Reauth realm=" + quote(name) + ", uri=" + quote(refreshPath),
 		challengeBody: challengeBody(refreshPath),
 	}
+	// Until something shows the contrary, who names a provider or a header is believed to
+	// have listed it: what other providers' logins point to nobody knows beforehand.
+	h.listed.Store(config.Provider != defaultProvider || config.HeaderField != "")
 	if config.ServiceWorker {
-		start := startPath(loginURLs, authPaths)
-		h.refreshScript = refreshScript(refreshPath, authPaths, start, auth.silent, false)
-		h.recoveryScript = refreshScript(refreshPath, authPaths, start, auth.silent, true)
+		h.refreshScript = refreshScript(refreshPath, authPaths, h.startPath, auth.silent, false)
+		h.recoveryScript = refreshScript(refreshPath, authPaths, h.startPath, auth.silent, true)
 		h.reachable = reachable(loginURLs)
 	}
 	return h, nil
@@ -362,6 +365,7 @@ type handler struct {
 	refreshPath   string
 	authPaths     []string
 	loginURLs     []loginURL
+	startPath     string
 	cors          *corsPolicy // nil without a list of origins
 	challenge     string
 	challengeBody string
@@ -377,7 +381,7 @@ type handler struct {
 	misplaced  atomic.Bool
 	unlisted   atomic.Bool
 	compressed atomic.Bool
-	// listed tells that forwardAuth was seen to hand on headerField.
+	// listed tells that forwardAuth hands on headerField, as far as that was seen.
 	listed atomic.Bool
 }
 
@@ -407,7 +411,12 @@ const (
 // ServeHTTP answers what is the plugin's to answer and passes all else on,
 // with its original ResponseWriter where no header can need a change.
 func (h *handler) ServeHTTP(rw http.ResponseWriter, req *http.Request) {
-	if len(req.Header[h.headerField]) > 0 {
+	if values, there := req.Header[h.headerField]; there {
+		if len(values) == 0 {
+			// Only another instance of the plugin, listed before, leaves it so.
+			h.next.ServeHTTP(rw, req)
+			return
+		}
 		warnMisplaced(h)
 	}
 	k := kindOf(h, req)
@@ -557,7 +566,8 @@ func serve(h *handler, k kind, rw http.ResponseWriter, req *http.Request) {
 	if k == kindRefresh && serveRefresh(w, req) {
 		return
 	}
-	mark(w, req.Header)
+	w.header = req.Header
+	w.marked = mark(h, req.Header)
 	h.next.ServeHTTP(w, req)
 	finish(w)
 }

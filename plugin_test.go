@@ -211,8 +211,10 @@ func TestWithoutServiceWorkerItsScriptIsChallenged(t *testing.T) {
 // TestUpgradesKnowNoCORS holds what is said of upgrades with a list: nothing.
 func TestUpgradesKnowNoCORS(t *testing.T) {
 	for _, next := range []http.Handler{expired, answering(403)} {
-		req := request("GET", "/ws", "Upgrade: websocket", "Origin: "+listedOrigin)
-		with, without := serveOnce(newHandler(t, next, withOrigins), req), serveOnce(newHandler(t, next, nil), req)
+		ask := func(change func(*Config)) *http.Response {
+			return serveOnce(newHandler(t, next, change), request("GET", "/ws", "Upgrade: websocket", "Origin: "+listedOrigin))
+		}
+		with, without := ask(withOrigins), ask(nil)
 		if with.StatusCode != without.StatusCode || !reflect.DeepEqual(with.Header, without.Header) {
 			t.Errorf("got %d with %v, and without a list %d with %v", with.StatusCode, with.Header, without.StatusCode, without.Header)
 		}
@@ -415,6 +417,46 @@ func TestEveryOptionIsNamed(t *testing.T) {
 		field := options.Field(i)
 		if name := field.Tag.Get("json"); name == field.Name || !strings.EqualFold(name, field.Name) {
 			t.Errorf("%s is called %q", field.Name, name)
+		}
+	}
+}
+
+// TestProviders holds what is said of the providers to what their programs do.
+func TestProviders(t *testing.T) {
+	want := map[string]provider{
+		"authentik": {
+			headerField: "X-authentik-username",
+			authPaths:   []string{"/outpost.goauthentik.io/"},
+			loginURLs:   []string{"/outpost.goauthentik.io/start", "/application/o/authorize/"},
+			complete:    true,
+			silent:      true,
+		},
+		"authelia": {headerField: "Remote-User"},
+		"oauth2-proxy": {
+			headerField: "X-Auth-Request-User",
+			authPaths:   []string{"/oauth2/"},
+			loginURLs:   []string{"/oauth2/start", "/oauth2/sign_in"},
+			bare401:     true,
+			silent:      true,
+		},
+		"tinyauth":             {headerField: "Remote-User"},
+		"traefik-forward-auth": {headerField: "X-Forwarded-User", authPaths: []string{"/_oauth"}, silent: true},
+	}
+	if !reflect.DeepEqual(providers, want) {
+		t.Errorf("got  %+v\nwant %+v", providers, want)
+	}
+}
+
+func TestParseHeaderField(t *testing.T) {
+	for value, want := range map[string]string{
+		"Remote-User": "Remote-User", " x-forwarded-USER ": "X-Forwarded-User", "X-Auth-Request-User": "X-Auth-Request-User",
+		"Hostname": "Hostname", "X-Real-Ipx": "X-Real-Ipx",
+		"Cookie": "", "authorization": "", "Accept-Language": "", "Sec-Fetch-Mode": "", "X-Forwarded-Proto": "", "HOST": "", "If-Match": "",
+		"X Y": "", "X-A:": "", "\u00fc": "",
+	} {
+		var found problems
+		if got := parseHeaderField(&found, value); (len(found.list) == 0) != (want != "") || want != "" && got != want {
+			t.Errorf("%q: got %q, %v", value, got, found.list)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package reauth
 
 import (
 	"net/http"
+	"regexp"
 	"strings"
 )
 
@@ -11,8 +12,8 @@ import (
 // defaultProvider is the name of Provider's default.
 const defaultProvider = "authentik"
 
-// provider is what there is to know of a forward-auth server. The options of the same
-// names override it.
+// provider is what there is to know of a forward-auth server. Of its fields those that
+// are options as well give way to them.
 type provider struct {
 	// headerField is the header of its good answers that says who the user is.
 	headerField string
@@ -22,10 +23,10 @@ type provider struct {
 	loginURLs []string
 	// complete tells that no login redirect of its points anywhere else.
 	complete bool
-	// startPath is its path on the app's host at which a login starts that ends at
-	// the path given as rd, empty if it has none. One that refuses by a 401 alone
-	// says nothing else of where the login is.
-	startPath string
+	// bare401 tells that it may refuse by a 401 alone, which does not say where the
+	// login is: that starts at the first of its login URLs under authPaths, and ends
+	// at the path given as rd.
+	bare401 bool
 	// silent tells that a login goes by redirects alone while the SSO session lives.
 	silent bool
 }
@@ -45,7 +46,7 @@ var providers = map[string]provider{
 		headerField: "X-Auth-Request-User",
 		authPaths:   []string{"/oauth2/"},
 		loginURLs:   []string{"/oauth2/start", "/oauth2/sign_in"},
-		startPath:   "/oauth2/start",
+		bare401:     true,
 		silent:      true,
 	},
 	"tinyauth": {headerField: "Remote-User"},
@@ -69,11 +70,20 @@ func parseProvider(found *problems, name string) provider {
 	return known
 }
 
+// needed are the headers that somebody else than forwardAuth has to tell.
+var needed = regexp.MustCompile(`(?i)^(accept|access-control|authorization|cache-control|connection|content|cookie|date|expect|host|if|` +
+	`keep-alive|origin|proxy|range|referer|sec|service-worker|set-cookie|te|trailer|transfer-encoding|upgrade|user-agent|` +
+	`x-actual-token|x-forwarded-(for|host|method|port|prefix|proto|server|uri)|x-real-ip|x-requested-with)(-|$)`)
+
 // parseHeaderField checks HeaderField and returns the key of the header.
 func parseHeaderField(found *problems, value string) string {
-	if value != "" && !token.MatchString(value) {
-		found.add("headerField", value, "is not the name of a header (RFC 9110, section 5.1)",
-			`write one of forwardAuth's authResponseHeaders, like "X-authentik-username"`)
+	const mend = `write one of forwardAuth's authResponseHeaders that says who the user is, like "X-authentik-username"`
+	name := strings.TrimSpace(value)
+	switch {
+	case name != "" && !token.MatchString(name):
+		found.add("headerField", value, "is not the name of a header (RFC 9110, section 5.1)", mend)
+	case needed.MatchString(name):
+		found.add("headerField", value, "is sent by browsers or by Traefik itself, and the plugin empties it", mend)
 	}
-	return http.CanonicalHeaderKey(strings.TrimSpace(value))
+	return http.CanonicalHeaderKey(name)
 }

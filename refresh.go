@@ -49,9 +49,10 @@ type responseWriter struct {
 	// elsewhere tells that a page of another origin sent the browser to the
 	// refresh path.
 	elsewhere bool
-	// marked is the header of the request as it was handed on, and said what
-	// forwardAuth has made of it.
-	marked http.Header
+	// header is that of the request as it was handed on, marked tells whether its
+	// headerField was emptied, and said what forwardAuth has made of it.
+	header http.Header
+	marked bool
 	said   verdict
 	// uri is the path and the query of a request for the refresh path.
 	uri string
@@ -124,10 +125,11 @@ const (
 // outcomeOf decides about an answer with this status and the headers in w.
 func outcomeOf(w *responseWriter, status int) outcome {
 	w.said = verdictOf(w, status)
-	if w.kind == kindNavigation {
+	mayBeExpired := w.said != verdictPassed && status > 299
+	if w.kind == kindNavigation || !mayBeExpired && (w.kind == kindAPI || w.kind == kindUpgrade) {
 		return outcomePass
 	}
-	expired := isExpired(w, status, w.said)
+	expired := mayBeExpired && isExpired(w, status)
 	switch w.kind {
 	case kindAPI, kindUpgrade:
 		if expired {
@@ -166,7 +168,7 @@ func outcomeOf(w *responseWriter, status int) outcome {
 
 // isGood reports whether an answer that is no expired session's means a good one. Where
 // nobody can tell, a server's error, a 401 and what Traefik has refused itself mean
-// nothing, and a redirect to another host neither if it may be a login's.
+// nothing. Of a provider whose login may be anywhere, no other refusal does.
 func isGood(w *responseWriter, status int) bool {
 	if w.said != verdictUnknown {
 		return w.said == verdictPassed
@@ -175,8 +177,14 @@ func isGood(w *responseWriter, status int) bool {
 		return true
 	}
 	header := w.Header()
-	return status < 500 && status != http.StatusUnauthorized && isFromServer(header) &&
-		(w.h.auth.complete || !isRedirect(status) || !leadsAway(&w.target, header.Get("Location")))
+	if status >= 500 || status == http.StatusUnauthorized || !isFromServer(header) {
+		return false
+	}
+	if w.h.auth.complete {
+		return true
+	}
+	return status != http.StatusForbidden && status != http.StatusProxyAuthRequired && status != http.StatusTooManyRequests &&
+		!(isRedirect(status) && leadsAway(&w.target, header.Get("Location")))
 }
 
 // isRedirect reports whether a browser follows the Location of an answer (RFC 9110,
@@ -306,39 +314,52 @@ const (
 
 // mark empties the header that says who the user is. When forwardAuth lets the request
 // pass it fills that in or takes it away, if it is among its authResponseHeaders, and
-// leaves it alone when it refuses. No server sees a header without a value.
-func mark(w *responseWriter, header http.Header) {
-	header[w.h.headerField] = []string{}
-	w.marked = header
+// leaves it alone when it refuses. No server sees a header without a value. One that has
+// a value already is not the plugin's to take: the request may come from forwardAuth.
+func mark(h *handler, header http.Header) bool {
+	if len(header[h.headerField]) > 0 {
+		return false
+	}
+	header[h.headerField] = []string{}
+	return true
+}
+
+// isTouched reports whether forwardAuth has filled in or taken away what was marked.
+func isTouched(h *handler, header http.Header) bool {
+	values, there := header[h.headerField]
+	return !there || len(values) > 0
 }
 
 // learn hands a visit on as it is, and looks afterwards whether forwardAuth has touched
 // the header. Visits come first, and what is refused next is certain then.
 func learn(h *handler, rw http.ResponseWriter, req *http.Request) {
-	header := req.Header
-	header[h.headerField] = []string{}
+	marked := mark(h, req.Header)
 	h.next.ServeHTTP(rw, req)
-	if values, there := header[h.headerField]; !there || len(values) > 0 {
+	if marked && isTouched(h, req.Header) {
 		h.listed.Store(true)
 	}
 }
 
-// verdictOf tells what the mark says. Until forwardAuth was seen to touch it, an
-// untouched one says nothing: the header may not be listed, or something in between may
-// have copied the request.
+// verdictOf tells what the mark says. An untouched one means a refusal, unless the header
+// is not listed or something in between has copied the request. Then it is untouched
+// beside a 2xx as well, which forwardAuth never refuses with.
 func verdictOf(w *responseWriter, status int) verdict {
-	values, there := w.marked[w.h.headerField]
-	if !there || len(values) > 0 {
+	if !w.marked {
+		return verdictUnknown
+	}
+	if isTouched(w.h, w.header) {
 		if !w.h.listed.Load() {
 			w.h.listed.Store(true)
 		}
 		return verdictPassed
 	}
+	// Traefik's own headers middleware answers preflights with 200.
+	if status <= 299 && w.method != http.MethodOptions {
+		w.h.listed.Store(false)
+		warnUnlisted(w.h)
+	}
 	if w.h.listed.Load() {
 		return verdictRefused
-	}
-	if status <= 299 {
-		warnUnlisted(w.h)
 	}
 	return verdictUnknown
 }
@@ -353,21 +374,19 @@ func warnUnlisted(h *handler) {
 
 // isExpired reports whether an answer with this status and the headers in w is the auth
 // server's to a session that is not good.
-func isExpired(w *responseWriter, status int, said verdict) bool {
+func isExpired(w *responseWriter, status int) bool {
 	header := w.Header()
 	location := header.Get("Location")
 	redirects := isRedirect(status)
 	switch {
-	case said == verdictPassed:
-		return false
-	case redirects && leadsToLogin(w.h, &w.target, location, said == verdictRefused):
+	case redirects && leadsToLogin(w.h, &w.target, location, w.said == verdictRefused):
 		return true
-	case said == verdictUnknown || !isFromServer(header):
+	case w.said == verdictUnknown || !isFromServer(header):
 		return false
 	case redirects:
 		return leadsAway(&w.target, location)
 	}
-	return status == http.StatusUnauthorized && header["Www-Authenticate"] == nil && (location != "" || w.h.auth.startPath != "")
+	return status == http.StatusUnauthorized && header["Www-Authenticate"] == nil && (location != "" || w.h.auth.bare401 && w.h.startPath != "")
 }
 
 // isFromServer reports whether a refusal comes from a server, and was not made by Traefik
@@ -377,7 +396,7 @@ func isFromServer(header http.Header) bool { return header["Date"] != nil }
 // leadsAway reports whether location, found at target, is on another host.
 func leadsAway(target *url.URL, location string) bool {
 	u, err := target.Parse(location)
-	return err == nil && location != "" && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != target.Hostname()
+	return err == nil && location != "" && (u.Scheme == "http" || u.Scheme == "https") && canonicalHost(u) != canonicalHost(target)
 }
 
 // leadsToLogin reports whether location, found at target, is a login URL. Where it is
@@ -578,20 +597,20 @@ func staysOnHost(h *handler, p string) bool {
 func answerLogin(w *responseWriter) {
 	location, cookies := w.Header().Get("Location"), w.Header()["Set-Cookie"]
 	if location == "" {
-		location = w.h.auth.startPath + "?rd=" + url.QueryEscape(w.uri)
+		location = w.h.startPath + "?rd=" + url.QueryEscape(w.uri)
 	}
 	header := replaceHeader(w)
 	header.Set("Location", location)
 	header.Set("Content-Length", "0")
-	addCookies(header, cookies)
+	keepCookies(header, cookies)
 	w.ResponseWriter.WriteHeader(http.StatusFound)
 	sendNow(w)
 }
 
-// addCookies keeps cookies in an answer of the plugin's own.
-func addCookies(header http.Header, cookies []string) {
-	for _, cookie := range cookies {
-		header.Add("Set-Cookie", cookie)
+// keepCookies keeps an answer's cookies in one of the plugin's own.
+func keepCookies(header http.Header, cookies []string) {
+	if cookies != nil {
+		header["Set-Cookie"] = cookies
 	}
 }
 
@@ -610,7 +629,7 @@ func goodCookies(w *responseWriter) []string {
 func answerRefreshed(w *responseWriter) {
 	cookies := goodCookies(w)
 	header := replaceHeader(w)
-	addCookies(header, cookies)
+	keepCookies(header, cookies)
 	status := http.StatusNoContent
 	if w.returnTo != "" {
 		status = http.StatusSeeOther
@@ -641,11 +660,11 @@ const maxLifetime = 10 * 365 * 24 * 60 * 60
 func answerProbe(w *responseWriter, active bool) {
 	cookies := goodCookies(w)
 	header := replaceHeader(w)
-	addCookies(header, cookies)
+	keepCookies(header, cookies)
 	header.Set("Content-Type", "application/json")
 	header.Set("X-Content-Type-Options", "nosniff")
 	body := `{"active":` + strconv.FormatBool(active)
-	if token := w.marked[tokenHeader]; active && len(token) == 1 {
+	if token := w.header[tokenHeader]; active && len(token) == 1 {
 		if left, known := secondsLeft(token[0], time.Now()); known {
 			body += `,"expires_in":` + strconv.FormatInt(left, 10)
 		}

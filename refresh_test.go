@@ -425,6 +425,9 @@ func TestRefusedForCertain(t *testing.T) {
 	}{
 		{"a redirect to another host", "authelia", answering(302, dated, away), true},
 		{"a redirect after a POST", "authelia", answering(303, dated, away), true},
+		{"a redirect of tinyauth's", "tinyauth", answering(307, dated, away), true},
+		{"a redirect to another port of the host", "authelia", answering(302, dated, "Location: https://app.example.com:9443/"), true},
+		{"a redirect to the host in capitals", "authelia", answering(302, dated, "Location: https://APP.example.com/"), false},
 		{"a redirect that Traefik makes itself", "authelia", answering(302, away), false},
 		{"a redirect on the host", "authelia", answering(302, dated, "Location: /there"), false},
 		{"a redirect to the host's other scheme", "authelia", answering(301, dated, "Location: http://app.example.com/"), false},
@@ -572,7 +575,7 @@ func TestRefreshPathNeverLies(t *testing.T) {
 		})
 	}
 	// Nobody can tell, least of all by what Traefik answers itself.
-	for status, header := range map[int]string{401: dated, 302: "Location: /a", 308: "Location: https://app.example.com/", 403: "A: b", 429: "A: b", 499: "A: b"} {
+	for status, header := range map[int]string{401: dated, 302: "Location: /a", 308: "Location: https://app.example.com/", 403: "A: b", 429: "A: b", 499: "A: b", 503: dated} {
 		h := newHandler(t, answering(status, header), nil)
 		for target, how := range map[string]string{"/_reauth": scripted, "/_reauth?probe": scripted, "/_reauth?rd=/a": navigate, "/_reauth?login": navigate} {
 			if res := serveOnce(h, request("GET", target, how)); res.StatusCode != status || bodyOf(res) != "from upstream" {
@@ -580,22 +583,123 @@ func TestRefreshPathNeverLies(t *testing.T) {
 			}
 		}
 	}
-	// A redirect to a host that is not known may be a login, unless all logins are.
-	for _, name := range []string{"authentik", "authelia", "oauth2-proxy", "tinyauth", "traefik-forward-auth"} {
-		for _, logins := range [][]string{nil, {"https://login.example.com/"}} {
-			h := newHandler(t, answering(302, dated, "Location: "+away), func(c *Config) { c.Provider, c.LoginURLs = name, logins })
-			status := 302
-			if name == "authentik" || logins != nil {
-				status = 204
+}
+
+// TestBelieved goes by the mark from the first request on where a provider or a header is
+// named, until an answer shows that nothing touches it, and again once something does.
+func TestBelieved(t *testing.T) {
+	defer muteLog()()
+	away := "Location: https://id.example.com/"
+	for name, change := range map[string]func(*Config){
+		"authelia": func(c *Config) { c.Provider = "authelia" },
+		"header":   func(c *Config) { c.HeaderField = "Remote-User" },
+	} {
+		h := newHandler(t, http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
+			answer := answering(302, dated, away)
+			switch {
+			case req.URL.Path == "/unlisted":
+				answer = answering(200)
+			case req.URL.Path == "/good":
+				answer = passing("", answering(200))
+			case req.Header.Get("X-Probed") != "":
+				answer = answering(403, dated)
 			}
-			if res := serveOnce(h, request("GET", "/_reauth", scripted)); res.StatusCode != status {
-				t.Errorf("%s, %s: got %d", name, logins, res.StatusCode)
+			answer.ServeHTTP(rw, req)
+		}), change)
+		expect := func(when string, api, refresh, denied int) {
+			t.Helper()
+			for target, want := range map[string]int{"/api": api, "/_reauth": refresh} {
+				if got := serveOnce(h, request("GET", target, scripted)).StatusCode; got != want {
+					t.Errorf("%s, %s, %s: got %d", name, when, target, got)
+				}
 			}
-			h = newHandler(t, answering(302, dated, "Location: /login"), func(c *Config) { c.Provider, c.LoginURLs = name, logins })
-			if res := serveOnce(h, request("GET", "/_reauth", scripted)); res.StatusCode != 204 {
-				t.Errorf("%s, on the host: got %d", name, res.StatusCode)
+			if got := serveOnce(h, request("GET", "/_reauth", scripted, "X-Probed: 1")).StatusCode; got != denied {
+				t.Errorf("%s, %s, denied: got %d", name, when, got)
 			}
 		}
+		expect("at first", 401, 302, 403)
+		serveOnce(h, request("OPTIONS", "/unlisted", scripted))
+		expect("after a preflight", 401, 302, 403)
+		serveOnce(h, request("GET", "/unlisted", scripted))
+		if name == "header" {
+			// Of Authentik all logins are known.
+			expect("in doubt", 302, 204, 204)
+		} else {
+			expect("in doubt", 302, 302, 403)
+		}
+		serveOnce(h, request("GET", "/good", scripted))
+		expect("at last", 401, 302, 403)
+	}
+}
+
+// TestForgedHeader leaves a client's own header alone, by which nobody else's requests
+// become less certain.
+func TestForgedHeader(t *testing.T) {
+	defer muteLog()()
+	h, _ := certain(t, "authentik", http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
+		location := "https://id.example.com/"
+		if req.URL.Path == "/login" {
+			location = authorizeURL
+		}
+		rw.Header().Set("X-Got", req.Header.Get("X-Authentik-Username"))
+		answering(302, dated, "Location: "+location).ServeHTTP(rw, req)
+	}))
+	for target, want := range map[string]int{"/away": 302, "/login": 401} {
+		res := serveOnce(h, request("GET", target, scripted, "X-Authentik-Username: forged"))
+		if res.StatusCode != want || want == 302 && res.Header.Get("X-Got") != "forged" {
+			t.Errorf("%s, forged: got %d", target, res.StatusCode)
+		}
+	}
+	if got := serveOnce(h, request("GET", "/away", scripted)).StatusCode; got != 401 {
+		t.Errorf("another client: got %d", got)
+	}
+}
+
+// TestInstanceBehindAnother leaves everything to the one that is listed first.
+func TestInstanceBehindAnother(t *testing.T) {
+	calls := 0
+	app := http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
+		calls++
+		answering(200, "Content-Type: text/javascript").ServeHTTP(rw, req)
+	})
+	chain := newHandler(t, newHandler(t, passing("me", app), nil), nil)
+	serveOnce(chain, request("GET", "/first", scripted))
+	if got := bodyOf(serveOnce(chain, request("GET", "/sw.js", asWorker...))); got != scriptWith(refreshArguments)+"from upstream" {
+		t.Errorf("the script has %d bytes", len(got))
+	}
+	if got := bodyOf(serveOnce(chain, request("GET", "/_reauth?probe", scripted))); got != `{"active":true}` || calls != 3 {
+		t.Errorf("probe: got %s after %d calls", got, calls)
+	}
+	refusing := newHandler(t, newHandler(t, answering(302, dated, "Location: "+authorizeURL), nil), nil)
+	if got := bodyOf(serveOnce(refusing, request("GET", "/_reauth?probe", scripted))); got != `{"active":false}` {
+		t.Errorf("probe, expired: got %s", got)
+	}
+}
+
+// TestLoginWhereItIs starts a login at the login URL that is configured.
+func TestLoginWhereItIs(t *testing.T) {
+	for start, logins := range map[string][]string{"/auth/start?rd=%2F_reauth": {"https://login.example.com/", "/auth/start"}, "": {"https://login.example.com/"}} {
+		h := newHandler(t, answering(401, dated), func(c *Config) {
+			c.Provider, c.AuthPaths, c.LoginURLs = "oauth2-proxy", []string{"/auth/"}, logins
+		})
+		if got := serveOnce(h, request("GET", "/_reauth", scripted)).Header.Get("Location"); got != start {
+			t.Errorf("%v: got %q", logins, got)
+		}
+	}
+	h := newHandler(t, answering(401, dated, "Location: /there"), func(c *Config) { c.Provider = "oauth2-proxy" })
+	if got := serveOnce(h, request("GET", "/_reauth", scripted)).Header.Get("Location"); got != "/there" {
+		t.Errorf("with a Location: got %q", got)
+	}
+}
+
+// TestCookiesAreKeptOnce keeps those that stood there before next as often as they stood.
+func TestCookiesAreKeptOnce(t *testing.T) {
+	h := newHandler(t, passing("me", answering(200, "Set-Cookie: b=1")), nil)
+	rec := httptest.NewRecorder()
+	rec.Header().Set("Set-Cookie", "a=1")
+	h.ServeHTTP(rec, request("GET", "/_reauth", scripted))
+	if got := rec.Header()["Set-Cookie"]; !reflect.DeepEqual(got, []string{"a=1", "b=1"}) {
+		t.Errorf("got %q", got)
 	}
 }
 

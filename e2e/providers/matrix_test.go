@@ -163,29 +163,39 @@ func TestWebSocketWorks(t *testing.T) {
 	}
 }
 
-// Before an instance has seen a good answer it does not know whether forwardAuth would
-// tell it of one. What is no login URL is then not the plugin's to judge, and the
-// refresh path passes on what there is.
-func TestNothingIsCertainBeforeAGoodAnswer(t *testing.T) {
+// Nothing has passed an instance when Traefik has just started, and the sessions of
+// everybody may have ended. Who names a provider is believed to have listed its header.
+func TestProviderIsBelievedBeforeAGoodAnswer(t *testing.T) {
 	hosts := []string{unseenRootHost, unseenAuthHost}
 	for _, host := range standInHosts {
 		hosts = append(hosts, "unseen-"+host)
 	}
 	for _, host := range hosts {
-		check := func(how, path string, headers []string) {
-			c, without := newClient(t, host), newClient(t, twin(host))
-			if got := outcomeOf(c.send("GET", path, "", headers...), without.send("GET", path, "", headers...)); got != untouched {
-				t.Errorf("%s, %s, %s: got %s", host, path, how, got)
+		c, without := newClient(t, host), newClient(t, twin(host))
+		leads := func(how, path string, headers []string) {
+			t.Helper()
+			res := c.send("GET", path, "", headers...)
+			if res.StatusCode < 302 || res.StatusCode > 307 || res.Header.Get("Location") == "" {
+				t.Errorf("%s, %s, %s: got %s", host, path, how, describe(res))
 			}
 		}
 		for name, headers := range fetches {
-			for _, path := range []string{"/budget", "/_reauth", "/_reauth?probe", "/_reauth?rd=%2Fbudget"} {
-				check(name, path, headers)
+			if res := c.send("GET", "/budget", "", headers...); !res.IsChallenge() {
+				t.Errorf("%s, %s: got %s", host, name, describe(res))
 			}
+			if res := c.send("GET", "/_reauth?probe", "", headers...); !isProbed(res, "false") {
+				t.Errorf("%s, probe, %s: got %s", host, name, describe(res))
+			}
+			leads(name, "/_reauth", headers)
 		}
-		for _, path := range []string{"/budget", "/_reauth?login", "/_reauth?rd=%2Fbudget"} {
-			check("visit", path, navigation)
+		leads("visit", "/_reauth?login", navigation)
+		leads("visit", "/_reauth?rd=%2Fbudget", navigation)
+		plain := without.send("GET", "/budget", "", navigation...)
+		if got := outcomeOf(c.send("GET", "/budget", "", navigation...), plain); got != untouched {
+			t.Errorf("%s, visit: got %s", host, got)
 		}
-		check("worker script", "/sw.js", forWorker)
+		if res := c.send("GET", "/sw.js", "", forWorker...); !isRecovery(res) {
+			t.Errorf("%s, worker script: got %s", host, describe(res))
+		}
 	}
 }

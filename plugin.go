@@ -83,8 +83,8 @@ type Config struct {
 	AccessControlAllowOriginList []string `json:"accessControlAllowOriginList"`
 
 	// AccessControlAllowCredentials lets allowed origins send cookies and read
-	// the answer (https://fetch.spec.whatwg.org/#cors-protocol-and-credentials). It excludes every wildcard but a
-	// subdomain's. Default: false
+	// the answer (https://fetch.spec.whatwg.org/#cors-protocol-and-credentials). It
+	// excludes *, and origins over plain http that are not on loopback. Default: false
 	AccessControlAllowCredentials bool `json:"accessControlAllowCredentials"`
 
 	// AccessControlAllowMethods lists methods that allowed origins may use.

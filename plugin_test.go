@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"log"
 	"net/http"
 	"net/http/httptest"
@@ -25,7 +26,11 @@ const (
 // quiet keeps what New says of its options out of the tests' output.
 func quiet(...any) (int, error) { return 0, nil }
 
-func init() { debug = quiet }
+// Tests that look at the log capture it.
+func init() {
+	debug = quiet
+	log.SetOutput(io.Discard)
+}
 
 // newHandler returns the middleware with the given options changed.
 func newHandler(t testing.TB, next http.Handler, change func(*Config)) http.Handler {

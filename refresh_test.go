@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
-	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -463,7 +462,6 @@ func TestRefusedForCertain(t *testing.T) {
 // TestUncertain holds the plugin to the login URLs where it has not seen that forwardAuth
 // hands on who the user is.
 func TestUncertain(t *testing.T) {
-	defer muteLog()()
 	h := newHandler(t, http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
 		answering(map[string]int{"/200": 200, "/401": 401, "/302": 302}[req.URL.Path], dated, "Location: "+req.URL.RawQuery).ServeHTTP(rw, req)
 	}), nil)
@@ -588,7 +586,6 @@ func TestRefreshPathNeverLies(t *testing.T) {
 // TestBelieved goes by the mark from the first request on where a provider or a header is
 // named, until an answer shows that nothing touches it, and again once something does.
 func TestBelieved(t *testing.T) {
-	defer muteLog()()
 	away := "Location: https://id.example.com/"
 	for name, change := range map[string]func(*Config){
 		"authelia": func(c *Config) { c.Provider = "authelia" },
@@ -635,7 +632,6 @@ func TestBelieved(t *testing.T) {
 // TestForgedHeader leaves a client's own header alone, by which nobody else's requests
 // become less certain.
 func TestForgedHeader(t *testing.T) {
-	defer muteLog()()
 	h, _ := certain(t, "authentik", http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
 		location := "https://id.example.com/"
 		if req.URL.Path == "/login" {
@@ -1113,16 +1109,7 @@ func identifying(token string, next http.Handler) http.Handler {
 	})
 }
 
-// muteLog keeps the warning about a token that comes from the client out of the
-// tests' output, until what it returns is called.
-func muteLog() func() {
-	before := log.Writer()
-	log.SetOutput(io.Discard)
-	return func() { log.SetOutput(before) }
-}
-
 func TestProbe(t *testing.T) {
-	defer muteLog()()
 	app := answering(200, "Set-Cookie: app=1", "Content-Type: text/html", "Content-Length: 11", "Etag: \"1\"", "X-Frame-Options: SAMEORIGIN")
 	token := tokenFor(time.Hour)
 	const active, inactive = `{"active":true}`, `{"active":false}`
@@ -1211,7 +1198,6 @@ func TestWhatIsNoProbe(t *testing.T) {
 
 // What an app may go by is the app's, and the probe alone reads the token.
 func TestOtherRequestsKeepTheirToken(t *testing.T) {
-	defer muteLog()()
 	for _, target := range []string{"/", "/_reauth", "/_reauth?probe=1"} {
 		newHandler(t, http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
 			if req.Header.Get(tokenHeader) != "own" {

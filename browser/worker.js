@@ -198,8 +198,8 @@
 	const isTrusted = () => session?.good === true && age() < (session.left ?? TRUST)
 	const isLately = (good) => session !== undefined && session.good === good && age() < LOOK_PAUSE
 
-	// ask sends the probe, which never leaves the origin, follows nothing and leaves no
-	// cookie, and resolves to whether the session is good.
+	// ask sends the probe, which never leaves the origin, follows nothing and begins no
+	// login, and resolves to whether the session is good.
 	const ask = async () => {
 		const asked = now()
 		let good

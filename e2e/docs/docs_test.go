@@ -148,7 +148,7 @@ func TestNumbersAgree(t *testing.T) {
 		{`traefik/traefik --version ([\d.]+) `, "examples/kubernetes/helm-values.yaml", `traefik/traefik --version ([\d.]+) `},
 		{`Yaegi (\d+\.\d+)`, "e2e/go.mod", `traefik/yaegi v(\d+\.\d+)\.`},
 		{`with Actual (\S+) and`, "e2e/stand/actual.go", `CurrentClient = "(.*)"`},
-		{`with Actual \S+ and (?:> )?(\d\S+)\. `, "e2e/stand/actual.go", `OldClient     = "(.*)"`},
+		{`with Actual \S+ and (?:> )?(\d\S+), against`, "e2e/stand/actual.go", `OldClient     = "(.*)"`},
 		{`there again for (\d+) minutes`, "browser/worker.js", `TRIP_PAUSE = (\d+) \* MINUTE`},
 		{`the (\d+) minutes after a login that was cancelled`, "browser/worker.js", `TRIP_PAUSE = (\d+) \* MINUTE`},
 		{`trusted until (\d+) seconds before`, "browser/worker.js", `MARGIN = (\d+) \* SECOND`},

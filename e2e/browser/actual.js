@@ -107,17 +107,26 @@ export async function typeTransaction(page, notes, amount) {
 }
 
 // showsPayment resolves once the account's page shows a payment with these notes.
-export const showsPayment = (page, notes) =>
-	page.locator(`::-p-xpath(//*[@data-testid="transaction-table"]//*[text()="${notes}"])`).wait()
-
-// submitTransaction adds the payment that was typed.
-export async function submitTransaction(page, notes) {
-	await page.locator(inNew('add-button')).click()
-	await showsPayment(page, notes)
-}
+export const showsPayment = (page, notes) => page.locator(payment(notes)).wait()
+const payment = (notes) => `::-p-xpath(//*[@data-testid="transaction-table"]//*[text()="${notes}"])`
 
 // typedNotes resolves to the notes of the payment that was typed.
 export const typedNotes = (page) => page.$eval(inNew('notes'), (cell) => cell.innerText.trim())
+
+// submitTransaction adds the payment that was typed. While Actual draws the table anew the
+// click may be lost, and then what was typed is still there.
+export async function submitTransaction(page, notes) {
+	let clicks = 0
+	await untilAsked(
+		`the payment ${notes}`,
+		async () => clicks > 0 && Boolean(await page.$(payment(notes))),
+		async () => {
+			if (clicks > 0 && (await typedNotes(page)) !== notes) return
+			await page.locator(inNew('add-button')).click()
+			clicks++
+		},
+	)
+}
 
 // addTransaction adds a payment on the account's page. The notes are one word:
 // Actual shows each by itself.

@@ -111,14 +111,16 @@ func expectMounted(t *testing.T, name string, services any) {
 	}
 }
 
-// TestExampleRunsTheSource does to a copy of the example what the README says
+// TestExampleRunsTheSource does to a copy of the example what the page says
 // for those who go without the catalog, and has Traefik's own reader look at the
 // arguments.
 func TestExampleRunsTheSource(t *testing.T) {
 	var edits []string
-	for _, block := range readme(t).Blocks {
-		if strings.HasPrefix(block.Text, "sed -i ") {
-			edits = append(edits, block.Text)
+	for _, page := range readPages(t) {
+		for _, block := range page.Blocks {
+			if strings.HasPrefix(block.Text, "sed -i ") {
+				edits = append(edits, block.Text)
+			}
 		}
 	}
 	if len(edits) != 1 {

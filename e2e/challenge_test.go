@@ -176,3 +176,18 @@ func expectLoginToOutlive(t *testing.T, path string, headers []string) {
 		t.Errorf("with the plugin: got %s", res)
 	}
 }
+
+// A client that could take the plugin's mark off its request would pass for one with a
+// session. Traefik drops what Connection names before any middleware sees it.
+func TestNobodyTakesTheMarkOff(t *testing.T) {
+	c := newClient(t, overHTTP1, appHost).Enter()
+	c.Send("GET", "/api/data", "", fetch...)
+	c.Expire(shared.Authentik)
+	taking := append([]string{"Connection: X-Authentik-Username"}, fetch...)
+	if res := c.Send("GET", "/api/data", "", taking...); !res.IsChallenge() {
+		t.Errorf("call: %s", res)
+	}
+	if res := c.Send("GET", "/_reauth?probe", "", taking...); res.Text != `{"active":false}` {
+		t.Errorf("probe: %s", res)
+	}
+}

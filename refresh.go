@@ -396,7 +396,7 @@ func isFromServer(header http.Header) bool { return header["Date"] != nil }
 // leadsAway reports whether location, found at target, is on another host.
 func leadsAway(target *url.URL, location string) bool {
 	u, err := target.Parse(location)
-	return err == nil && location != "" && (u.Scheme == "http" || u.Scheme == "https") && canonicalHost(u) != canonicalHost(target)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && canonicalHost(u) != canonicalHost(target)
 }
 
 // leadsToLogin reports whether location, found at target, is a login URL. Where it is
@@ -599,11 +599,16 @@ func answerLogin(w *responseWriter) {
 	if location == "" {
 		location = w.h.startPath + "?rd=" + url.QueryEscape(w.uri)
 	}
+	redirect(w, http.StatusFound, location, cookies)
+}
+
+// redirect sends the browser elsewhere.
+func redirect(w *responseWriter, status int, location string, cookies []string) {
 	header := replaceHeader(w)
 	header.Set("Location", location)
 	header.Set("Content-Length", "0")
 	keepCookies(header, cookies)
-	w.ResponseWriter.WriteHeader(http.StatusFound)
+	w.ResponseWriter.WriteHeader(status)
 	sendNow(w)
 }
 
@@ -628,15 +633,12 @@ func goodCookies(w *responseWriter) []string {
 // nothing to read.
 func answerRefreshed(w *responseWriter) {
 	cookies := goodCookies(w)
-	header := replaceHeader(w)
-	keepCookies(header, cookies)
-	status := http.StatusNoContent
 	if w.returnTo != "" {
-		status = http.StatusSeeOther
-		header.Set("Location", w.returnTo)
-		header.Set("Content-Length", "0")
+		redirect(w, http.StatusSeeOther, w.returnTo, cookies)
+		return
 	}
-	w.ResponseWriter.WriteHeader(status)
+	keepCookies(replaceHeader(w), cookies)
+	w.ResponseWriter.WriteHeader(http.StatusNoContent)
 	sendNow(w)
 }
 

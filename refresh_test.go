@@ -437,6 +437,7 @@ func TestRefusedForCertain(t *testing.T) {
 		{"a 401 with a Location", "authelia", answering(401, dated, away), true},
 		{"a 401 without", "authelia", answering(401, dated), false},
 		{"a 401 where a login can be started", "oauth2-proxy", answering(401, dated), true},
+		{"a 401 of one that would lead to its login", "authentik", answering(401, dated), false},
 		{"a 401 with a challenge of its own", "oauth2-proxy", answering(401, dated, "WWW-Authenticate: Basic"), false},
 		{"a 401 that Traefik makes itself", "oauth2-proxy", answering(401), false},
 		{"a 403", "oauth2-proxy", answering(403, dated, away), false},
@@ -566,6 +567,9 @@ func TestRefreshPathNeverLies(t *testing.T) {
 				pass()
 			}
 			res := serveOnce(h, request("GET", tt.target, tt.headers...))
+			if tt.body == "" && tt.location != "" && res.Header.Get("Content-Length") != "0" {
+				t.Errorf("got a length of %q", res.Header.Get("Content-Length"))
+			}
 			if res.StatusCode != tt.status || res.Header.Get("Location") != tt.location ||
 				!reflect.DeepEqual(res.Header["Set-Cookie"], tt.cookies) || bodyOf(res) != tt.body {
 				t.Errorf("got %d %v", res.StatusCode, res.Header)
@@ -590,42 +594,50 @@ func TestBelieved(t *testing.T) {
 	for name, change := range map[string]func(*Config){
 		"authelia": func(c *Config) { c.Provider = "authelia" },
 		"header":   func(c *Config) { c.HeaderField = "Remote-User" },
+		"logins":   func(c *Config) { c.Provider, c.LoginURLs = "authelia", []string{"https://login.example.com/"} },
 	} {
 		h := newHandler(t, http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
 			answer := answering(302, dated, away)
 			switch {
 			case req.URL.Path == "/unlisted":
-				answer = answering(200)
+				answer = answering(201)
 			case req.URL.Path == "/good":
 				answer = passing("", answering(200))
-			case req.Header.Get("X-Probed") != "":
-				answer = answering(403, dated)
+			case req.Header.Get("X-Status") != "":
+				status, _ := strconv.Atoi(req.Header.Get("X-Status"))
+				answer = answering(status, dated)
 			}
 			answer.ServeHTTP(rw, req)
 		}), change)
-		expect := func(when string, api, refresh, denied int) {
+		expect := func(when string, api, refresh int, denies bool) {
 			t.Helper()
 			for target, want := range map[string]int{"/api": api, "/_reauth": refresh} {
 				if got := serveOnce(h, request("GET", target, scripted)).StatusCode; got != want {
 					t.Errorf("%s, %s, %s: got %d", name, when, target, got)
 				}
 			}
-			if got := serveOnce(h, request("GET", "/_reauth", scripted, "X-Probed: 1")).StatusCode; got != denied {
-				t.Errorf("%s, %s, denied: got %d", name, when, got)
+			for _, status := range []int{403, 407, 429} {
+				want := 204
+				if denies {
+					want = status
+				}
+				if got := serveOnce(h, request("GET", "/_reauth", scripted, "X-Status: "+strconv.Itoa(status))).StatusCode; got != want {
+					t.Errorf("%s, %s, %d: got %d", name, when, status, got)
+				}
 			}
 		}
-		expect("at first", 401, 302, 403)
+		expect("at first", 401, 302, true)
 		serveOnce(h, request("OPTIONS", "/unlisted", scripted))
-		expect("after a preflight", 401, 302, 403)
+		expect("after a preflight", 401, 302, true)
 		serveOnce(h, request("GET", "/unlisted", scripted))
-		if name == "header" {
-			// Of Authentik all logins are known.
-			expect("in doubt", 302, 204, 204)
+		if name == "authelia" {
+			expect("in doubt", 302, 302, true)
 		} else {
-			expect("in doubt", 302, 302, 403)
+			// Authentik's logins are known, and so are those that are listed.
+			expect("in doubt", 302, 204, false)
 		}
 		serveOnce(h, request("GET", "/good", scripted))
-		expect("at last", 401, 302, 403)
+		expect("at last", 401, 302, true)
 	}
 }
 
@@ -853,6 +865,8 @@ func TestRefreshPath(t *testing.T) {
 		{name: "the auth server denies, which shows at rd", next: answering(403, dated), target: "/_reauth?rd=%2Fa", headers: visit, status: 303, want: back("/a")},
 		{name: "the app knows no such path", next: answering(404, dated), target: "/_reauth?rd=%2Fa", headers: visit, status: 303, want: back("/a")},
 		{name: "the app's own login", next: answering(302, dated, "Location: /login"), target: "/_reauth?rd=%2Fa", headers: visit, status: 303, want: back("/a")},
+		{name: "visit, expired, by a server", next: answering(302, dated, "Location: "+authorizeURL), target: "/_reauth?rd=%2Fa", headers: visit, status: 302,
+			want: http.Header{"Location": {authorizeURL}, "Date": {"Fri, 27 Nov 2026 08:00:00 GMT"}}, body: "from upstream"},
 		{name: "visit, expired", next: login, target: "/_reauth?rd=%2Fa", headers: visit, status: 302, want: passedLogin, body: "from upstream"},
 		{name: "fetch, expired", next: login, target: "/_reauth", headers: []string{scripted}, status: 302, want: passedLogin, body: "from upstream"},
 		{name: "auth server down", next: answering(500), target: "/_reauth?rd=%2Fa", headers: visit, status: 500, want: http.Header{}, body: "from upstream"},

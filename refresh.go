@@ -106,8 +106,7 @@ const (
 	outcomePass outcome = iota
 	// outcomeChallenge puts the 401 in place of a login redirect.
 	outcomeChallenge
-	// outcomeRefreshed ends a visit to the refresh path that met no login. What
-	// else the auth server refuses shows again where the visit leads.
+	// outcomeRefreshed ends a visit to the refresh path that met a good session.
 	outcomeRefreshed
 	// outcomeActive and outcomeInactive tell a probe of the session.
 	outcomeActive
@@ -657,8 +656,8 @@ const maxLifetime = 10 * 365 * 24 * 60 * 60
 // answerProbe tells whether the session is good, and for how many seconds yet if
 // that is known: seconds, as the browser's clock may be wrong. The members are
 // those of an introspection (RFC 7662, section 2.2) and of a token response (RFC
-// 6749, section 5.1). None of the auth server's headers stays: the cookie of a
-// refused probe would end a login that is under way in another tab.
+// 6749, section 5.1). No header stays but the cookies of a good answer: that of a
+// refused one would end a login that is under way in another tab.
 func answerProbe(w *responseWriter, active bool) {
 	cookies := goodCookies(w)
 	header := replaceHeader(w)

@@ -139,7 +139,7 @@ func TestNumbersAgree(t *testing.T) {
 		file string
 		want string
 	}{
-		{`with Go (1\.\d+) and`, "e2e/go.mod", `(?m)^go (1\.\d+)\.`},
+		{`with Go (1\.\d+) and`, "e2e/oauth2proxy/go.mod", `(?m)^go (1\.\d+)\.`},
 		{`with Go (1\.\d+) and`, "e2e/prerequisites", `newest "\$\{go#go\}" (1\.\d+)`},
 		{`Node\.js ([\d.]+) or later`, "e2e/prerequisites", `newest "\$\{node#v\}" ([\d.]+)`},
 		{`all of Go (1\.\d+)`, "go.mod", `(?m)^go (1\.\d+)`},

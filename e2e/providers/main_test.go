@@ -10,10 +10,13 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	"go.yaml.in/yaml/v3"
 
 	"github.com/traefik-reauth/reauth/e2e/stand"
 	"github.com/traefik-reauth/reauth/e2e/visitor"
@@ -142,7 +145,13 @@ func runShared(m *testing.M) (code int, err error) {
 		options["addAuthCookiesToResponse"] = cookies
 		config.Middlewares[name] = map[string]any{"forwardAuth": options}
 	}
-	ask("ask-root", proxy.url+"/")
+	reauth, asking, err := example()
+	if err != nil {
+		return 1, err
+	}
+	config.Plugins["reauth"] = reauth
+	asking["address"] = proxy.url + "/"
+	config.Middlewares["ask-root"] = map[string]any{"forwardAuth": asking}
 	ask("ask-auth", proxy.url+"/oauth2/auth")
 	// What forwardAuth hands on to the app goes by authResponseHeaders, and what it
 	// hands on to the browser by this.
@@ -170,6 +179,36 @@ func runShared(m *testing.M) (code int, err error) {
 	return code, nil
 }
 
+// example returns the options of the plugin and of forwardAuth that people copy.
+func example() (reauth, forwardAuth map[string]any, err error) {
+	text, err := os.ReadFile(filepath.Join(stand.Project(), "examples", "file", "oauth2-proxy.yml"))
+	if err != nil {
+		return nil, nil, err
+	}
+	var config struct {
+		HTTP struct {
+			Routers     map[string]struct{ Middlewares []string }
+			Middlewares map[string]struct {
+				Plugin      map[string]map[string]any
+				ForwardAuth map[string]any `yaml:"forwardAuth"`
+			}
+		}
+	}
+	if err := yaml.Unmarshal(text, &config); err != nil {
+		return nil, nil, err
+	}
+	order := config.HTTP.Routers["app"].Middlewares
+	if len(order) != 2 {
+		return nil, nil, fmt.Errorf("the example has the middlewares %v", order)
+	}
+	reauth = config.HTTP.Middlewares[order[0]].Plugin["reauth"]
+	forwardAuth = config.HTTP.Middlewares[order[1]].ForwardAuth
+	if len(reauth) != 1 || len(forwardAuth) == 0 {
+		return nil, nil, fmt.Errorf("the example has %v and %v", reauth, forwardAuth)
+	}
+	return reauth, forwardAuth, nil
+}
+
 // tail returns the last lines of a text.
 func tail(text string, count int) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
@@ -179,7 +218,6 @@ func tail(text string, count int) string {
 // plugins are the options of the plugin's middlewares.
 func plugins(sso string) map[string]map[string]any {
 	return map[string]map[string]any{
-		"reauth": {"provider": "oauth2-proxy"},
 		// Where nothing is certain, these tell a login redirect.
 		"reauth-retry":     {"provider": "oauth2-proxy", "loginURLs": []string{sso + "/auth"}},
 		"reauth-buffering": {"provider": "oauth2-proxy", "loginURLs": []string{sso + "/auth"}},

@@ -101,11 +101,30 @@ const keys = { Enter: Key.ENTER, Tab: Key.TAB }
 // passing tells whether an error is one of a page that changes meanwhile.
 const passing = (failure) =>
 	failure instanceof error.JavascriptError || // the page is left
+	failure instanceof error.ScriptTimeoutError || // nobody is left to answer
 	failure instanceof error.NoSuchFrameError || // the same, while it was asked
 	failure instanceof error.StaleElementReferenceError ||
 	failure instanceof error.ElementClickInterceptedError ||
 	failure instanceof error.ElementNotInteractableError ||
 	failure instanceof error.NoSuchElementError
+
+// How long a question may take that is put again and again, in milliseconds.
+const ANSWER_LIMIT = 10_000
+
+// answered rejects where the driver does not answer, as when the page's process is
+// replaced by another while it is asked: then nobody is left to answer, or to notice that
+// it takes too long.
+async function answered(question) {
+	let timer
+	const limit = new Promise((_, reject) => {
+		timer = setTimeout(reject, ANSWER_LIMIT, new error.ScriptTimeoutError('the driver does not answer'))
+	})
+	try {
+		return await Promise.race([question, limit])
+	} finally {
+		clearTimeout(timer)
+	}
+}
 
 // fill runs in the page. Frameworks hide the value of an input behind their own.
 function fill(input, text) {
@@ -160,7 +179,7 @@ class WebKitPage {
 
 	async waitForFunction(script, _options, ...args) {
 		return until(String(script), () =>
-			this.evaluate(script, ...args).catch((failure) => {
+			answered(this.evaluate(script, ...args)).catch((failure) => {
 				if (passing(failure)) return false
 				throw failure
 			}),
@@ -193,7 +212,7 @@ class WebKitPage {
 		const act = async (action) => {
 			const tried = async () => {
 				try {
-					await action(await this.#session.findElement(by(selector)))
+					await action(await answered(this.#session.findElement(by(selector))))
 					return true
 				} catch (failure) {
 					if (passing(failure)) return false

@@ -205,21 +205,24 @@ func (a *App) Handler() http.Handler {
 		}
 		answer(rw, strconv.FormatInt(size, 10))
 	})
-	mux.HandleFunc("/ws", func(rw http.ResponseWriter, req *http.Request) {
-		var upgrader websocket.Upgrader
-		conn, err := upgrader.Upgrade(rw, req, nil)
-		if err != nil {
-			return // the upgrader has answered
-		}
-		defer conn.Close()
-		for {
-			kind, message, err := conn.ReadMessage()
-			if err != nil || conn.WriteMessage(kind, message) != nil {
-				return
-			}
-		}
-	})
+	mux.HandleFunc("/ws", Echo)
 	return mux
+}
+
+// Echo takes a WebSocket and sends back what comes on it.
+func Echo(rw http.ResponseWriter, req *http.Request) {
+	var upgrader websocket.Upgrader
+	conn, err := upgrader.Upgrade(rw, req, nil)
+	if err != nil {
+		return // the upgrader has answered
+	}
+	defer conn.Close()
+	for {
+		kind, message, err := conn.ReadMessage()
+		if err != nil || conn.WriteMessage(kind, message) != nil {
+			return
+		}
+	}
 }
 
 // send sends what comes on the request's stream until that is closed.

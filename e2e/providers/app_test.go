@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"sync"
 
-	"github.com/gorilla/websocket"
+	"github.com/traefik-reauth/reauth/e2e/probe"
 )
 
 // workerScript is the script of the app's service worker.
@@ -59,17 +59,7 @@ func (r *recorder) handler() http.Handler {
 		rw.Header().Set("Location", shared.URL(ssoHost)+"/auth?client_id=app")
 		http.Error(rw, "the app's own", http.StatusUnauthorized)
 	}))
-	mux.HandleFunc("/ws", func(rw http.ResponseWriter, req *http.Request) {
-		var upgrader websocket.Upgrader
-		conn, err := upgrader.Upgrade(rw, req, nil)
-		if err != nil {
-			return // the upgrader has answered
-		}
-		defer conn.Close()
-		if kind, message, err := conn.ReadMessage(); err == nil {
-			_ = conn.WriteMessage(kind, message)
-		}
-	})
+	mux.HandleFunc("/ws", probe.Echo)
 	return http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
 		body := ""
 		if req.Header.Get("Upgrade") == "" {

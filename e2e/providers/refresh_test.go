@@ -188,7 +188,8 @@ func TestRenewedCookieReachesTheBrowser(t *testing.T) {
 			c := newClient(t, cookieHost)
 			c.enter(good)
 			before := c.Cookie(c.url("/"), sessionCookie)
-			// It counts the age of a cookie in whole seconds.
+			// oauth2-proxy counts the age of a cookie in whole seconds, and renews it with the
+			// first request that finds it old enough: nothing tells before when that is.
 			for end := time.Now().Add(10 * time.Second); ; {
 				res := c.send("GET", tt.path, "", tt.headers...)
 				if res.StatusCode != tt.status {

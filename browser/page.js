@@ -7,9 +7,11 @@
 	const KEY = 'reauth'
 	// How long a place counts that nobody has come back to, in milliseconds.
 	const LIMIT = 60 * 60 * 1000
-	const home = `${location.origin}/`
+	const root = `${location.origin}/`
+	// The app may be one of several on the host, each under a path of its own.
+	const home = location.origin + location.pathname.replace(/[^/]*$/, '')
 
-	const isOurs = (url) => url?.startsWith(home) && new URL(url).pathname !== location.pathname
+	const isOurs = (url) => url?.startsWith(root) && new URL(url).pathname !== location.pathname
 
 	// recall returns the place that the tab left for the login, if there is one.
 	const recall = () => {
@@ -38,7 +40,7 @@
 		// the worker sent Chromium then says that it came from the worker's script.
 		const hasNotMoved = loaded.split('#')[0] === document.referrer
 		// Browsers cut a referrer down to its origin where it would be longer.
-		const isCut = document.referrer === home && loaded.length > 4096
+		const isCut = document.referrer === root && loaded.length > 4096
 		return [entry ? entry.url : hasNotMoved || isCut ? loaded : document.referrer, loaded].find(isOurs) ?? home
 	}
 
@@ -55,7 +57,7 @@
 	const goOn = (isActive) => {
 		if (isActive) {
 			remember()
-			location.replace(place ?? '?rd=%2F')
+			location.replace(place ?? '?rd=')
 		} else if (!begins) {
 			// Another trip at once would not end.
 			show('going', false)

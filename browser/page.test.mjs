@@ -18,13 +18,13 @@ class Tab {
 	closed = false
 
 	// visit resolves to where the page goes, or to what it shows if it stays.
-	async visit({ navigation, referrer = '', hash = '', search = '', elsewhere = false } = {}) {
+	async visit({ navigation, referrer = '', hash = '', search = '', elsewhere = false, pathname = '/_reauth' } = {}) {
 		const replaced = []
 		const elements = {
 			going: { hidden: false },
 			back: { hidden: true },
 			home: { hidden: false },
-			login: { href: '?rd=/' },
+			login: { href: '?rd=' },
 		}
 		const storage = {
 			getItem: (key) => this.stored.get(key) ?? null,
@@ -38,7 +38,7 @@ class Tab {
 				documentElement: { dataset: elsewhere ? { elsewhere: '' } : {} },
 				getElementById: (id) => elements[id],
 			},
-			location: { origin: ORIGIN, pathname: '/_reauth', hash, search, replace: (url) => replaced.push(url) },
+			location: { origin: ORIGIN, pathname, hash, search, replace: (url) => replaced.push(url) },
 			Date: { now: () => this.now },
 			URL,
 			fetch: async (url, { cache, redirect }) => {
@@ -154,7 +154,7 @@ test('with a good session the page goes back at once', async () => {
 test('a place is come back to once', async () => {
 	const tab = new Tab()
 	await tab.trip(app)
-	assert.equal(await tab.visit({ search: '?login', elsewhere: true }), '?rd=%2F')
+	assert.equal(await tab.visit({ search: '?login', elsewhere: true }), '?rd=')
 })
 
 test('a login that came back without a session does not loop, and can be begun again', async () => {
@@ -166,6 +166,23 @@ test('a login that came back without a session does not loop, and can be begun a
 		assert.deepEqual([going.hidden, back.hidden, login.href], [true, false, '?login'])
 		tab.active = true
 		assert.equal(await tab.visit({ search: '?login', elsewhere: true }), `${ORIGIN}/app#here`)
+	}
+})
+
+test('an app under a path of its own has its home page there, and goes back to anywhere on the host', async () => {
+	const pathname = '/apps/budget/_reauth'
+	const self = ORIGIN + pathname
+	const tab = new Tab()
+	assert.equal(
+		await tab.trip({ ...entries([self], 0), pathname }, { search: '?login', elsewhere: true, pathname }),
+		`${ORIGIN}/apps/budget/`,
+	)
+	for (const place of [`${ORIGIN}/apps/budget/a?b#c`, `${ORIGIN}/other`]) {
+		const back = await tab.trip(
+			{ ...entries([place, self], 1), pathname },
+			{ search: '?login', elsewhere: true, pathname },
+		)
+		assert.equal(back, place)
 	}
 })
 
@@ -192,7 +209,7 @@ test('who sends a browser here from another origin does not choose the place', a
 	const { going, back, login } = await tab.visit(evil)
 	assert.deepEqual([going.hidden, back.hidden, login.href], [true, true, '?login'])
 	tab.active = true
-	assert.equal(await tab.visit(evil), '?rd=%2F')
+	assert.equal(await tab.visit(evil), '?rd=')
 	await tab.visit({ ...evil, search: '?login', elsewhere: false })
 	assert.equal(tab.stored.has('reauth') && JSON.parse(tab.stored.get('reauth')).place, undefined)
 })
@@ -208,7 +225,7 @@ test('what is stored by others is no place', async () => {
 		const tab = new Tab()
 		tab.active = true
 		tab.stored.set('reauth', stored)
-		assert.equal(await tab.visit({ search: '?login', elsewhere: true }), '?rd=%2F')
+		assert.equal(await tab.visit({ search: '?login', elsewhere: true }), '?rd=')
 	}
 })
 

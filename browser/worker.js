@@ -25,7 +25,9 @@
 //	         something tells that the session may be good; a visible tab makes a trip
 //
 // A trip takes a tab to the refresh path, from there to the login, and back. The next
-// one waits for a while, unless the session was good in between or the person asks.
+// one waits for a while, unless the session was good in between or the person asks. So do
+// renewals: where the auth server keeps one login in a cookie they would end that of the
+// tab that is away. A visit that the network leads to the login is a trip as well.
 //
 // A worker's life: install asks the worker in charge whether it has the script. If
 // not, the new one takes over, else it waits as the app wants; a recovery script then
@@ -67,9 +69,10 @@
 	const LONGEST_WAIT = 30 * MINUTE
 	// How many refused paths are remembered until the session is good.
 	const MOST_PATHS = 200
-	// How long a visit may take to become a tab of the app's, and how often that is
-	// looked for.
+	// How long a visit may take to become a tab of the app's, how long a login may that
+	// goes by redirects alone, and how often either is looked for.
 	const ARRIVAL_LIMIT = 20 * SECOND
+	const PASSING_LIMIT = 5 * SECOND
 	const ARRIVAL_PAUSE = SECOND / 4
 	// How long the worker in charge may take to say that it has the script.
 	const ANSWER_LIMIT = 5 * SECOND
@@ -127,7 +130,7 @@
 	let renewals = 0
 	// How many edits are on their way while the session is not certain.
 	let unproven = 0
-	// When the last trip began.
+	// When the last trip began, while the session has not been good since.
 	let trip
 	// Since when and for how long nothing is asked, how many renewals were in vain,
 	// and the paths that were refused since.
@@ -187,6 +190,8 @@
 		}
 	}
 
+	const pause = (time) => new Promise((resolve) => setTimeout(resolve, time))
+
 	const now = () => ({ at: Date.now(), clock: performance.now() })
 	// since is how long ago a moment was, or Infinity if that cannot be told.
 	const since = (moment) => {
@@ -243,13 +248,27 @@
 			() => false,
 		)
 
+	// A clock that was set back does not make the pause longer.
+	const isAway = () => trip !== undefined && Math.abs(Date.now() - trip.time) < TRIP_PAUSE
+
+	// pass waits for a tab that is away, which may only be passing through the login, and
+	// resolves to whether the session is good.
+	const pass = async () => {
+		while (trip && Math.abs(Date.now() - trip.time) < PASSING_LIMIT) {
+			if (await look()) return true
+			await pause(ARRIVAL_PAUSE)
+		}
+		return false
+	}
+
 	// renew resolves to whether the session is good again. A renewal may lose to
 	// another tab's login that is under way: only the second in vain says that it
 	// takes a person.
 	const renew = () => {
 		renewal ??= (async () => {
 			await recalled
-			for (let tries = !silent ? 0 : lost ? 1 : 2; tries > 0; tries--) {
+			if (isAway() && (await pass())) return true
+			for (let tries = !silent || isAway() ? 0 : lost ? 1 : 2; tries > 0; tries--) {
 				const came = await follow(refreshPath)
 				const good = await ask()
 				if (good) renewals++
@@ -278,11 +297,13 @@
 		return ahead
 	}
 
-	const setTrip = (next) => {
+	const setTrip = async (next) => {
 		const before = trip
 		trip = next
-		return next || before ? remember(TRIP, next) : undefined
+		if (next || before) await remember(TRIP, next)
 	}
+	// begin notes that a tab leaves for the login.
+	const begin = () => setTrip({ time: Date.now() })
 	const setLost = (next) => {
 		const before = lost
 		lost = next
@@ -400,6 +421,8 @@
 			return send(request)
 		}
 		const answer = await fetch(request)
+		// Of a visit, which leads to the login unless the session is good.
+		if (answer.type === 'opaqueredirect') look().then((good) => good === false && begin(), ignore)
 		if (isOfOrigin(request) && isRefused(answer)) throw new TypeError('There is no session without cookies.')
 		return answer
 	}
@@ -434,9 +457,8 @@
 		// The tab that had the focus last comes first.
 		const tab = tabs.find((client) => isVisible(client) && !isReserved(pathOf(client)))
 		await recalled
-		// A clock that was set back does not make the pause longer.
-		if (!tab || (!isWanted && trip && Math.abs(Date.now() - trip.time) < TRIP_PAUSE)) return
-		await setTrip({ time: Date.now() })
+		if (!tab || (!isWanted && isAway())) return
+		await begin()
 		// While a worker activates, the visit waits for it: it is not awaited.
 		leave(tab, shared.length > 0)
 	}
@@ -457,7 +479,7 @@
 			const tabs = await clients.matchAll({ type: 'window' })
 			const tab = tabs.find((client) => client.id === id)
 			if (tab) return tab
-			await new Promise((resolve) => setTimeout(resolve, ARRIVAL_PAUSE))
+			await pause(ARRIVAL_PAUSE)
 		}
 	}
 
@@ -470,13 +492,23 @@
 	// becomes a tab of the app's.
 	const arrive = async (event) => {
 		notePreloads()
-		if ((await look()) !== false || unanswered.has(event)) return
+		if ((await look()) !== false) return
 		const { resultingClientId, request } = event
+		if (unanswered.has(event)) {
+			const before = trip
+			await begin()
+			const began = trip
+			const tab = await becomeTab(resultingClientId)
+			// It was no login that the network led to.
+			if (tab && !isReserved(pathOf(tab)) && trip === began) await setTrip(before)
+			return
+		}
 		const tab = await becomeTab(resultingClientId)
 		if (!tab) return
 		if (isVisible(tab)) await doubt()
 		// A reload is a wish.
-		if ((await ensure()) === false) await logIn(request.cache === 'no-cache' || request.cache === 'reload')
+		const isWanted = request.cache === 'no-cache' || request.cache === 'reload'
+		if ((isWanted && isAway()) || (await ensure()) === false) await logIn(isWanted)
 	}
 
 	const notePreloads = () =>
@@ -498,9 +530,13 @@
 		restore()
 		const { request } = event
 		if (!isOfOrigin(request)) return
-		if (isReserved(pathOf(request))) {
+		const path = pathOf(request)
+		if (isReserved(path)) {
 			event.stopImmediatePropagation()
 			event.waitUntil(doubt())
+			if (request.mode === 'navigate' && (path === refreshPath || path === startPath)) {
+				event.waitUntil(begin())
+			}
 			if (request.mode === 'navigate' && request.method === 'GET' && preloads !== false) {
 				event.respondWith(takePreloaded(event))
 			}

@@ -23,10 +23,11 @@ const idle = async () => {
 	for (let i = 0; i < 8; i++) await new Promise(setImmediate)
 }
 
-// The worker's Request resolves what it is given.
+// The worker's Request resolves what it is given, and a copy of a visit is one.
 class WorkerRequest extends Request {
 	constructor(input, init) {
 		super(typeof input === 'string' ? absolute(input) : input, init)
+		if (input.mode === 'navigate') Object.defineProperty(this, 'mode', { value: 'navigate' })
 	}
 }
 
@@ -166,6 +167,8 @@ class Browser {
 	lost = new Set()
 	// Whether the auth server can tell nothing of a session.
 	broken = false
+	// The answer to a visit.
+	visited = () => new Response('page')
 	// What has reached the server.
 	seen = []
 	#held = new Map()
@@ -224,6 +227,7 @@ class Browser {
 			return new Response(null, { status: 204 })
 		}
 		if (this.broken) return new Response('broken', { status: 502 })
+		if (request.mode === 'navigate') return this.visited()
 		const good = this.session || this.open.has(pathname)
 		await held(pathname)
 		if ((!good || this.altered) && request.integrity) throw new TypeError('Failed to fetch')
@@ -363,6 +367,23 @@ class Worker {
 		assert.ok(timer, `no timer of ${limit} among ${this.timers.map((timer) => timer.limit)}`)
 		this.timers = this.timers.filter((other) => other !== timer)
 		timer.end()
+	}
+
+	// wait resolves to what a promise does, while time passes for who looks again and again.
+	async wait(promise) {
+		let over = false
+		const end = () => {
+			over = true
+		}
+		promise.then(end, end)
+		for (let turns = 0; !over; turns++) {
+			assert.ok(turns < 200, 'it does not end')
+			await idle()
+			if (!this.timers.some(({ limit }) => limit === SECOND / 4)) continue
+			this.browser.pass(SECOND / 4)
+			this.end(SECOND / 4)
+		}
+		return promise
 	}
 
 	// dispatch returns the fetch event that a request comes to.
@@ -1329,19 +1350,29 @@ test('what needs no session is served all the same', async () => {
 	assert.equal(browser.count(RENEWAL), 2)
 })
 
+// A tab that is at the login has renewals wait as well, so none is sent there.
+
 for (const [what, tell] of [
-	['a visit to the refresh path', (worker) => worker.ask(navigation(REFRESH))],
 	['a visit to the auth server', (worker) => worker.ask(navigation('/auth/callback'))],
 	['a visit that the app answers', (worker) => worker.visit('/')],
+	[
+		'a visit to the refresh path that ends well',
+		(worker) => {
+			worker.browser.begin()
+			return worker.ask(navigation(REFRESH))
+		},
+	],
 ]) {
 	test(`${what} ends the wait`, async () => {
 		for (const restart of [false, true]) {
 			const browser = new Browser()
 			browser.expire(false)
+			browser.tab.visibilityState = 'hidden'
 			let worker = browser.start({ app: shell })
 			await worker.get(post('/a', 'body'))
 			browser.renewable = true
 			assert.equal(await worker.get(post('/a', 'body')), FAILED)
+			browser.tab.visibilityState = 'visible'
 			await tell(worker)
 			await idle()
 			if (restart) worker = browser.start({ app: shell })
@@ -1364,6 +1395,7 @@ test('a visit that nobody looks at does not end the wait', async () => {
 test('a clock that was set back does not make the wait longer', async () => {
 	const browser = new Browser()
 	browser.expire(false)
+	browser.tab.visibilityState = 'hidden'
 	const worker = browser.start()
 	await worker.get('/a')
 	browser.renewable = true
@@ -1525,7 +1557,7 @@ test('a visit that the app answers itself leads to the login, within the pause',
 	const worker = browser.start({ app: answering(() => new Response('app')) })
 	await worker.visit('/')
 	assert.deepEqual(browser.tab.visits, [VISIT])
-	await worker.visit('/')
+	await worker.wait(worker.visit('/'))
 	assert.deepEqual(browser.tab.visits, [VISIT])
 	await worker.visit('/', { cache: 'no-cache' })
 	await worker.visit('/', { cache: 'reload' })
@@ -1564,13 +1596,94 @@ test('a visit that the network leads to the login is not renewed beside that', a
 	await browser.start().visit('/')
 	assert.deepEqual(browser.seen.splice(0), [PROBE])
 	const worker = browser.start({ app: answering(() => new Response(null, { status: 303 })) })
-	const visit = worker.visit('/', { tab: 'none' })
-	for (let waited = 0; waited < 20 * SECOND; waited += SECOND / 4) {
-		await idle()
-		worker.end(SECOND / 4)
-	}
-	await visit
+	await worker.wait(worker.visit('/', { tab: 'none' }))
 	assert.deepEqual(browser.seen, [PROBE])
+})
+
+// A renewal would end the login of a tab that is away, where the auth server keeps one in
+// a cookie.
+for (const [what, leave] of [
+	['that the worker has sent', (worker) => worker.get('/a')],
+	['that the network leads there', (worker) => worker.wait(worker.visit('/', { tab: 'none' }))],
+	['that goes to the refresh path', (worker) => worker.ask(navigation(`${REFRESH}?rd=/a`))],
+	['that goes where a login starts', (worker) => worker.ask(navigation(`${START}?rd=/a`))],
+]) {
+	test(`renewals wait while a tab is at the login ${what}`, async () => {
+		for (const restart of [false, true]) {
+			const browser = new Browser()
+			browser.expire(false)
+			let worker = browser.start()
+			await leave(worker)
+			if (restart) worker = browser.start()
+			const visits = browser.tab.visits.length
+			const renewals = browser.count(RENEWAL)
+			// As long as it may only be passing, what is asked for waits.
+			const asked = browser.now
+			assert.equal(await worker.wait(worker.get(post('/b', 'body'))), FAILED)
+			assert.ok(browser.now - asked <= 5 * SECOND)
+			browser.pass(MINUTE)
+			assert.equal(await worker.wait(worker.get('/b')), FAILED)
+			assert.equal(browser.count(RENEWAL), renewals)
+			assert.equal(browser.tab.visits.length, visits)
+			// Nobody has come back.
+			browser.renewable = true
+			browser.pass(10 * MINUTE)
+			assert.equal(await worker.get('/b'), '200 answer to /b')
+		}
+	})
+}
+
+test('what is asked for while a tab passes through the login is served once that is over', async () => {
+	const browser = new Browser()
+	browser.expire(false)
+	const worker = browser.start()
+	worker.ask(navigation(REFRESH))
+	const answer = worker.get(post('/a', 'body'))
+	await idle()
+	browser.begin()
+	assert.equal(await worker.wait(answer), '200 answer to body')
+	assert.deepEqual(browser.tab.visits, [])
+	assert.equal(browser.count(RENEWAL), 0)
+	// With the next end all is as ever.
+	browser.expire(true)
+	browser.pass(MINUTE)
+	assert.equal(await worker.get(post('/a', 'body')), '200 answer to body')
+	assert.equal(browser.count(RENEWAL), 1)
+})
+
+test('a visit that the network answers with a page is at no login', async () => {
+	const browser = new Browser()
+	browser.expire(true)
+	const worker = browser.start()
+	await worker.visit('/public')
+	assert.equal(await worker.get('/a'), '200 answer to /a')
+	assert.equal(browser.count(RENEWAL), 1)
+	// Nor does it end the pause after a trip.
+	browser.expire(false)
+	worker.ask(REFRESH)
+	await worker.get('/a')
+	await worker.visit('/public')
+	await worker.wait(worker.get('/a'))
+	assert.deepEqual(browser.tab.visits, [VISIT])
+})
+
+test("a visit that the app's worker has led to the login is there", async () => {
+	const redirects = (type) => Object.defineProperty(new Response(), 'type', { value: type })
+	for (const [good, type, away] of [
+		[false, 'opaqueredirect', true],
+		[true, 'opaqueredirect', false],
+		[false, 'default', false],
+	]) {
+		const browser = new Browser()
+		browser.session = good
+		const worker = browser.start({ app: answering((request, scope) => scope.fetch(request)) })
+		browser.visited = () => redirects(type)
+		await worker.wait(worker.visit('/', { tab: 'none' }))
+		browser.expire(true)
+		browser.pass(MINUTE)
+		assert.equal(await worker.wait(worker.get('/a')), away ? FAILED : '200 answer to /a')
+		assert.equal(browser.count(RENEWAL), away ? 0 : 1)
+	}
 })
 
 // ---- What the app's own worker fetches ----

@@ -88,7 +88,18 @@ const isCovered = async () => {
 // covered resolves once the page is covered. Questions are put sparingly: a new worker
 // waits for what the old one has to do.
 export async function covered(page) {
-	await page.waitForFunction(isCovered, { polling: 100 })
+	try {
+		await page.waitForFunction(isCovered, { polling: 100 })
+	} catch (cause) {
+		throw new Error(`not covered: ${await page.evaluate(describeWorkers)}`, { cause })
+	}
+}
+
+// describeWorkers tells where a page is and which workers it has, for a test that fails.
+const describeWorkers = async () => {
+	const registration = await navigator.serviceWorker.getRegistration()
+	const states = ['installing', 'waiting', 'active'].map((name) => `${name}: ${registration?.[name]?.state}`)
+	return `${location.href}, controller: ${navigator.serviceWorker.controller?.state}, ${states.join(', ')}`
 }
 
 // uncovered resolves once a worker without the refresh script controls the page.

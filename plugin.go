@@ -51,7 +51,8 @@ type Config struct {
 	// plugin: a visit renews the session and leads back to the path given as
 	// rd, or shows a page without one, and the refresh script asks there for
 	// the state of the session. It is a clean absolute path of unreserved
-	// characters outside of AuthPaths. Default: /_reauth
+	// characters outside of AuthPaths, in the folder of the app's home page: an app
+	// under /budget/ has /budget/_reauth. Default: /_reauth
 	RefreshPath string `json:"refreshPath"`
 
 	// LoginURLs tells what a login redirect points to. An entry is a URL
@@ -377,10 +378,12 @@ type handler struct {
 	reachable []string
 
 	// misplaced tells that the warning about the plugin's place is out, unlisted that
-	// the one about headerField is, and compressed the one about the worker's script.
+	// the one about headerField is, compressed the one about the worker's script, and
+	// stripped the one about a prefix.
 	misplaced  atomic.Bool
 	unlisted   atomic.Bool
 	compressed atomic.Bool
+	stripped   atomic.Bool
 	// listed tells that forwardAuth hands on headerField, as far as that was seen.
 	listed atomic.Bool
 }

@@ -440,6 +440,9 @@ func comesBack(h *handler, u *url.URL) bool {
 // redirect. None of the redirect's headers stays: its cookies, one for each
 // refused request, would end a login that is under way in another tab.
 func answerChallenge(w *responseWriter) {
+	if w.header["X-Forwarded-Prefix"] != nil {
+		warnStripped(w.h)
+	}
 	header := replaceHeader(w)
 	header.Set("WWW-Authenticate", w.h.challenge)
 	header.Set("Content-Type", "application/json")
@@ -514,6 +517,14 @@ func refuseMethod(w *responseWriter) {
 	_, _ = w.ResponseWriter.Write([]byte("The session is renewed with GET.\n"))
 }
 
+// warnStripped says, once, why nobody finds the refresh path or back from the login.
+func warnStripped(h *handler) {
+	if h.stripped.CompareAndSwap(false, true) {
+		log.Printf("reauth: %s or forwardAuth receives requests whose path has lost a prefix: a browser then finds neither the "+
+			"refresh path nor back from the login, so list stripPrefix after forwardAuth in the router's middlewares", h.name)
+	}
+}
+
 // maxPairs is how many pairs of a query are searched for rd.
 const maxPairs = 100
 
@@ -544,10 +555,10 @@ const maxDecodings = 4
 
 // returnPath returns the path that a visit to the refresh path ends on: the one
 // value of rd if it is a path of this host, outside of the refresh path and the
-// auth server's, and / for everything else.
+// auth server's, and the app's home page for everything else.
 func returnPath(h *handler, rd []string) string {
 	if len(rd) != 1 || len(rd[0]) > maxReturnPath || control.MatchString(rd[0]) {
-		return "/"
+		return homePath(h)
 	}
 	target := notURLBytes.ReplaceAllStringFunc(rd[0], url.PathEscape)
 	reading := target
@@ -558,23 +569,29 @@ func returnPath(h *handler, rd []string) string {
 	// reading of it has to be harmless. One with more layers is a trick.
 	for i := 0; i < maxDecodings; i++ {
 		if !staysOnHost(h, reading) {
-			return "/"
+			return homePath(h)
 		}
 		// A browser resolves dot segments before anybody decodes, and counts
 		// empty segments. Where that makes a difference they are a trick too.
 		if dotSegment.MatchString(reading) && (i > 0 || strings.Contains(reading, "//")) {
-			return "/"
+			return homePath(h)
 		}
 		decoded, err := url.PathUnescape(reading)
 		if err != nil && i == 0 {
-			return "/"
+			return homePath(h)
 		}
 		if err != nil || decoded == reading {
 			return target
 		}
 		reading = decoded
 	}
-	return "/"
+	return homePath(h)
+}
+
+// homePath returns the path of the app's home page: the folder that the refresh path is
+// in, as the app may be one of several on its host.
+func homePath(h *handler) string {
+	return h.refreshPath[:strings.LastIndexByte(h.refreshPath, '/')+1]
 }
 
 // staysOnHost reports whether p, taken as it stands, is a path that a browser
@@ -717,7 +734,7 @@ const pageContent = `
 <h1>Your session has expired</h1>
 <p id="going">You are taken to the login, and from there back to where you were.
 <p id="back" hidden>You have come back without being logged in.
-<p><a href="?rd=/" id="login">Log in</a><span id="home"> and start at the home page if nothing happens</span>.
+<p><a href="?rd=" id="login">Log in</a><span id="home"> and start at the home page if nothing happens</span>.
 <script>` + pageSource + `</script>
 </html>
 `

@@ -1,7 +1,8 @@
 // A real OpenID provider with an SSO session, for the programs of a test. It has one
 // user and one client, which needs no consent. Run with the issuer's URL and the
 // client's redirect URIs; it listens on loopback, prints where, and ends with its
-// standard input. On the line "end sessions" it forgets who is logged in.
+// standard input. On the line "end sessions" it forgets who is logged in. It prints a
+// line each time that a password is accepted.
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { createServer } from 'node:http'
 import { createInterface } from 'node:readline'
@@ -108,6 +109,7 @@ async function interact(req, res) {
 		for await (const chunk of req) body += chunk
 		const sent = new URLSearchParams(body)
 		if (sent.get('username') === user.username && sent.get('password') === user.password) {
+			console.log('logged in')
 			await provider.interactionFinished(req, res, { login: { accountId: user.username } })
 			return
 		}

@@ -18,6 +18,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/traefik-reauth/reauth/e2e/oidc"
 	"github.com/traefik-reauth/reauth/e2e/stand"
 	"github.com/traefik-reauth/reauth/e2e/visitor"
 )
@@ -53,7 +54,7 @@ const (
 
 var (
 	shared *stand.Stand
-	sso    *openID
+	sso    *oidc.Provider
 	app    recorder
 )
 
@@ -125,17 +126,17 @@ func runShared(m *testing.M) (code int, err error) {
 		redirectURIs = append(redirectURIs, base(route.Host)+"/oauth2/callback")
 	}
 
-	if sso, err = startOpenID(dir, base(ssoHost), redirectURIs); err != nil {
+	if sso, err = oidc.StartProvider(dir, base(ssoHost), redirectURIs); err != nil {
 		return 1, err
 	}
 	defer closes(sso.Stop)
-	proxy, err := startOAuth2Proxy(dir, "oauth2-proxy", base(ssoHost), sso.url)
+	proxy, err := oidc.StartProxy(dir, "oauth2-proxy", base(ssoHost), sso.URL)
 	if err != nil {
 		return 1, err
 	}
 	defer closes(proxy.Stop)
 	// Of the same sessions, which it renews as soon as they are a second old.
-	renewing, err := startOAuth2Proxy(dir, "oauth2-proxy-renewing", base(ssoHost), sso.url, "--cookie-refresh=1ms")
+	renewing, err := oidc.StartProxy(dir, "oauth2-proxy-renewing", base(ssoHost), sso.URL, "--cookie-refresh=1ms")
 	if err != nil {
 		return 1, err
 	}
@@ -150,15 +151,15 @@ func runShared(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	config.Plugins["reauth"] = reauth
-	asking["address"] = proxy.url + "/"
+	asking["address"] = proxy.URL + "/"
 	config.Middlewares["ask-root"] = map[string]any{"forwardAuth": asking}
-	ask("ask-auth", proxy.url+"/oauth2/auth")
+	ask("ask-auth", proxy.URL+"/oauth2/auth")
 	// What forwardAuth hands on to the app goes by authResponseHeaders, and what it
 	// hands on to the browser by this.
-	ask("ask-renewing", renewing.url+"/oauth2/auth", sessionCookie)
-	config.Paths = map[string]stand.Path{"oauth2-proxy": {Prefix: "/oauth2/", Upstream: proxy.url}}
+	ask("ask-renewing", renewing.URL+"/oauth2/auth", oidc.SessionCookie)
+	config.Paths = map[string]stand.Path{"oauth2-proxy": {Prefix: "/oauth2/", Upstream: proxy.URL}}
 	config.Routes = append(config.Routes,
-		stand.Route{Host: ssoHost, Upstream: sso.url},
+		stand.Route{Host: ssoHost, Upstream: sso.URL},
 		stand.Route{Host: autheliaHost, Upstream: portal},
 		stand.Route{Host: tinyauthHost, Upstream: login})
 	release()
@@ -286,9 +287,6 @@ func (c *client) visit(path string, headers ...string) response {
 	return c.Visit(c.url(path), headers...)
 }
 
-// sessionCookie is the name of oauth2-proxy's.
-const sessionCookie = "_oauth2_proxy"
-
 // logIn logs in by way of oauth2-proxy, past the app.
 func (c *client) logIn() {
 	c.T.Helper()
@@ -313,10 +311,10 @@ func (c *client) setCookie(name, value string) {
 // at the identity provider lives on.
 func (c *client) expire() {
 	c.T.Helper()
-	if c.Cookie(c.url("/"), sessionCookie) == "" {
+	if c.Cookie(c.url("/"), oidc.SessionCookie) == "" {
 		c.T.Fatal("there was no session to expire")
 	}
-	c.setCookie(sessionCookie, "expired")
+	c.setCookie(oidc.SessionCookie, "expired")
 }
 
 // session is the state of a client's session.

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/traefik-reauth/reauth/e2e/oidc"
 )
 
 // isProbed reports whether res is the answer to a probe.
@@ -34,13 +36,13 @@ func TestProbeTellsWhetherTheSessionIsGood(t *testing.T) {
 		for state, active := range map[session]string{good: "true", expired: "false", none: "false"} {
 			c := newClient(t, mode)
 			c.enter(state)
-			cookie := c.Cookie(c.url("/"), sessionCookie)
+			cookie := c.Cookie(c.url("/"), oidc.SessionCookie)
 			for name, headers := range fetches {
 				if res := c.send("GET", "/_reauth?probe", "", headers...); !isProbed(res, active) {
 					t.Errorf("%s, %s, %s: got %s", mode, state, name, describe(res))
 				}
 			}
-			if after := c.Cookie(c.url("/"), sessionCookie); after != cookie {
+			if after := c.Cookie(c.url("/"), oidc.SessionCookie); after != cookie {
 				t.Errorf("%s, %s: the cookie %q became %q", mode, state, cookie, after)
 			}
 		}
@@ -129,7 +131,7 @@ func TestRefreshWhenBothSessionsEnd(t *testing.T) {
 	for _, mode := range modeNames {
 		c := newClient(t, mode)
 		c.enter(expired)
-		if err := sso.endSessions(t.Context()); err != nil {
+		if err := sso.EndSessions(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if res := c.visit("/_reauth", fetch...); !isForm(res) {
@@ -187,7 +189,7 @@ func TestRenewedCookieReachesTheBrowser(t *testing.T) {
 			t.Parallel()
 			c := newClient(t, cookieHost)
 			c.enter(good)
-			before := c.Cookie(c.url("/"), sessionCookie)
+			before := c.Cookie(c.url("/"), oidc.SessionCookie)
 			// oauth2-proxy counts the age of a cookie in whole seconds, and renews it with the
 			// first request that finds it old enough: nothing tells before when that is.
 			for end := time.Now().Add(10 * time.Second); ; {
@@ -195,7 +197,7 @@ func TestRenewedCookieReachesTheBrowser(t *testing.T) {
 				if res.StatusCode != tt.status {
 					t.Fatalf("got %s", describe(res))
 				}
-				if after := c.Cookie(c.url("/"), sessionCookie); after != before {
+				if after := c.Cookie(c.url("/"), oidc.SessionCookie); after != before {
 					if len(res.Cookies()) != 1 {
 						t.Errorf("got %s", describe(res))
 					}

@@ -1,4 +1,6 @@
-package providers
+// Package oidc runs a real OpenID provider with an SSO session, and the real oauth2-proxy
+// as its client.
+package oidc
 
 import (
 	"context"
@@ -16,16 +18,23 @@ import (
 	"github.com/traefik-reauth/reauth/e2e/stand"
 )
 
-// openID is a running OpenID provider.
-type openID struct {
+// Username and Password are those of the one user.
+const (
+	Username = "demo"
+	Password = "demo"
+)
+
+// Provider is a running OpenID provider.
+type Provider struct {
 	*stand.Process
-	// url is where it listens, which is not where browsers find it.
-	url   string
+	// URL is where it listens, which is not where browsers find it.
+	URL   string
 	stdin io.WriteCloser
 }
 
-// startOpenID starts the provider that browsers find at issuer, with one client.
-func startOpenID(dir, issuer string, redirectURIs []string) (*openID, error) {
+// StartProvider starts the provider that browsers find at issuer, with one client. What
+// it prints is kept in dir.
+func StartProvider(dir, issuer string, redirectURIs []string) (*Provider, error) {
 	if _, err := os.Stat(filepath.Join(stand.Root(), "node_modules", "oidc-provider")); err != nil {
 		return nil, fmt.Errorf("the OpenID provider is not installed: run make build: %w", err)
 	}
@@ -39,14 +48,14 @@ func startOpenID(dir, issuer string, redirectURIs []string) (*openID, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &openID{process, "", stdin}
+	o := &Provider{process, "", stdin}
 	err = process.Await(context.Background(), func() error {
 		_, after, found := strings.Cut(process.Log(), "listening on ")
 		line, _, ended := strings.Cut(after, "\n")
 		if !found || !ended {
 			return errors.New("it does not listen yet")
 		}
-		o.url = line
+		o.URL = line
 		return nil
 	})
 	if err != nil {
@@ -55,8 +64,11 @@ func startOpenID(dir, issuer string, redirectURIs []string) (*openID, error) {
 	return o, nil
 }
 
-// endSessions makes the provider forget who is logged in.
-func (o *openID) endSessions(ctx context.Context) error {
+// Logins returns how many times the password was accepted.
+func (o *Provider) Logins() int { return strings.Count(o.Log(), "logged in\n") }
+
+// EndSessions makes the provider forget who is logged in.
+func (o *Provider) EndSessions(ctx context.Context) error {
 	const done = "sessions ended\n"
 	before := strings.Count(o.Log(), done)
 	if _, err := io.WriteString(o.stdin, "end sessions\n"); err != nil {
@@ -70,15 +82,19 @@ func (o *openID) endSessions(ctx context.Context) error {
 	})
 }
 
-// oauth2Proxy is a running oauth2-proxy.
-type oauth2Proxy struct {
+// SessionCookie is the name of oauth2-proxy's.
+const SessionCookie = "_oauth2_proxy"
+
+// Proxy is a running oauth2-proxy.
+type Proxy struct {
 	*stand.Process
-	url string
+	// URL is where Traefik asks it, and finds its own paths.
+	URL string
 }
 
-// startOAuth2Proxy starts oauth2-proxy for every app, as a client of the provider that
+// StartProxy starts oauth2-proxy for every app, as a client of the provider that
 // browsers find at issuer and that listens at provider.
-func startOAuth2Proxy(dir, name, issuer, provider string, options ...string) (*oauth2Proxy, error) {
+func StartProxy(dir, name, issuer, provider string, options ...string) (*Proxy, error) {
 	binary := filepath.Join(stand.Root(), "bin", "oauth2-proxy")
 	if _, err := os.Stat(binary); err != nil {
 		return nil, fmt.Errorf("oauth2-proxy is not built: run make e2e/bin/oauth2-proxy: %w", err)
@@ -116,10 +132,10 @@ func startOAuth2Proxy(dir, name, issuer, provider string, options ...string) (*o
 	if err != nil {
 		return nil, err
 	}
-	p := &oauth2Proxy{process, "http://" + address}
+	p := &Proxy{process, "http://" + address}
 	client := http.Client{Timeout: 5 * time.Second}
 	err = process.Await(context.Background(), func() error {
-		res, err := client.Get(p.url + "/ping")
+		res, err := client.Get(p.URL + "/ping")
 		if err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -30,17 +31,9 @@ const (
 	tinyauthHost = "tinyauth"
 )
 
-// modes are the ways to have Traefik ask oauth2-proxy, by the host of the app. Each has
-// a twin that lacks the plugin.
-var modes = map[string][]string{
-	"root":    {"ask-root"},
-	"auth":    {"ask-auth"},
-	"errors":  {"sign-in", "ask-auth"},
-	"rewrite": {"sign-in-302", "ask-auth"},
-}
-
-// modeNames are the keys of modes, in the order that they are tested in.
-var modeNames = []string{"root", "auth", "errors", "rewrite"}
+// modeNames are the ways to have Traefik ask oauth2-proxy, which are the hosts of the apps
+// behind it. Each has a twin that lacks the plugin.
+var modeNames = slices.Sorted(maps.Keys(oidc.Chains))
 
 // twin returns the host of the same app without the plugin.
 func twin(host string) string { return host + "-plain" }
@@ -102,7 +95,7 @@ func runShared(m *testing.M) (code int, err error) {
 	route := func(host string, middlewares ...string) {
 		config.Routes = append(config.Routes, stand.Route{Host: host, Middlewares: middlewares, Upstream: upstream})
 	}
-	for host, asking := range modes {
+	for host, asking := range oidc.Chains {
 		route(host, append([]string{"reauth"}, asking...)...)
 		route(twin(host), asking...)
 	}
@@ -141,11 +134,7 @@ func runShared(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	defer closes(renewing.Stop)
-	ask := func(name, address string, cookies ...string) {
-		options := forwardAuth(address, "X-Auth-Request-User", "X-Auth-Request-Email")
-		options["addAuthCookiesToResponse"] = cookies
-		config.Middlewares[name] = map[string]any{"forwardAuth": options}
-	}
+	maps.Copy(config.Middlewares, oidc.Middlewares(proxy.URL))
 	reauth, asking, err := example()
 	if err != nil {
 		return 1, err
@@ -153,11 +142,10 @@ func runShared(m *testing.M) (code int, err error) {
 	config.Plugins["reauth"] = reauth
 	asking["address"] = proxy.URL + "/"
 	config.Middlewares["ask-root"] = map[string]any{"forwardAuth": asking}
-	ask("ask-auth", proxy.URL+"/oauth2/auth")
 	// What forwardAuth hands on to the app goes by authResponseHeaders, and what it
 	// hands on to the browser by this.
-	ask("ask-renewing", renewing.URL+"/oauth2/auth", oidc.SessionCookie)
-	config.Paths = map[string]stand.Path{"oauth2-proxy": {Prefix: "/oauth2/", Upstream: proxy.URL}}
+	config.Middlewares["ask-renewing"] = oidc.Ask(renewing.URL+"/oauth2/auth", oidc.SessionCookie)
+	config.Paths = map[string]stand.Path{oidc.Service: {Prefix: oidc.Prefix, Upstream: proxy.URL}}
 	config.Routes = append(config.Routes,
 		stand.Route{Host: ssoHost, Upstream: sso.URL},
 		stand.Route{Host: autheliaHost, Upstream: portal},
@@ -240,15 +228,7 @@ func forwardAuth(address string, headers ...string) map[string]any {
 
 // middlewares are Traefik's own, but for those that ask oauth2-proxy.
 func middlewares(authelia, tinyauth string) map[string]any {
-	// As oauth2-proxy's documentation has them for Traefik.
-	signIn := map[string]any{"status": []string{"401"}, "service": "oauth2-proxy", "query": "/oauth2/sign_in?rd={url}"}
-	rewriting := map[string]any{"statusRewrites": map[string]any{"401": http.StatusFound}}
-	for name, value := range signIn {
-		rewriting[name] = value
-	}
 	all := map[string]any{
-		"sign-in":      map[string]any{"errors": signIn},
-		"sign-in-302":  map[string]any{"errors": rewriting},
 		"ask-authelia": map[string]any{"forwardAuth": forwardAuth(authelia+"/api/authz/forward-auth", "Remote-User", "Remote-Groups", "Remote-Email", "Remote-Name")},
 		"ask-tinyauth": map[string]any{"forwardAuth": forwardAuth(tinyauth+"/api/auth/traefik", "Remote-User", "Remote-Name", "Remote-Email")},
 	}

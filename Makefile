@@ -27,7 +27,7 @@ COVERAGE := 95
 ENGINE ?= chromium firefox webkit
 
 # What is tested in each: the promises that all have to keep, and in Chromium the rest.
-tests-firefox := browser/firefox.test.js browser/firefox-apps.test.js
+tests-firefox := browser/firefox.test.js browser/firefox-apps.test.js browser/firefox-behind.test.js
 tests-webkit := browser/webkit.test.js browser/webkit-apps.test.js
 tests-chromium := $(filter-out $(tests-firefox) $(tests-webkit),$(patsubst e2e/%,%,$(wildcard e2e/browser/*.test.js)))
 tests = $(foreach engine,$(ENGINE),$(or $(tests-$(engine)),$(error there is no engine $(engine), take chromium, firefox or webkit)))
@@ -82,7 +82,7 @@ e2e: build e2e/bin/kube-apiserver e2e/bin/oauth2-proxy ## Test the plugin in a r
 	cd e2e && go test -count=1 -timeout 20m ./...
 
 .PHONY: browser
-browser: engines build ## Test the plugin and its scripts in browsers, or in one: ENGINE=firefox
+browser: engines build e2e/bin/oauth2-proxy ## Test the plugin and its scripts in browsers, or in one: ENGINE=firefox
 	cd e2e && go build -o bin/control ./control
 	cd e2e && node --test --test-concurrency=2 --test-timeout=1200000 $(reporters) $(tests)
 

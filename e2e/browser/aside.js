@@ -151,8 +151,8 @@ async function policiesBreakNothing(t, engine) {
 		const prepare = (app) => {
 			app.workerHeaders = { ...app.workerHeaders, 'Content-Security-Policy': policy }
 		}
-		const seen = await same(t, { engine, prepare, worker: workers.empty }, async ({ app, page, Plugin }) => {
-			if (Plugin) await distrust(page)
+		const seen = await same(t, { engine, prepare, worker: workers.empty }, async ({ app, stand, page, Plugin }) => {
+			if (Plugin) await distrust(page, stand)
 			const load = () =>
 				page.evaluate(async () => {
 					const image = new Image()
@@ -170,7 +170,7 @@ async function policiesBreakNothing(t, engine) {
 // What a page asks for, and what the app sees of who asks.
 async function asksAsEver(t, engine) {
 	for (const worker of [workers.none, workers.some]) {
-		await same(t, { engine, worker, KnownEnd: false }, async ({ app, page, Plugin }) => {
+		await same(t, { engine, worker, KnownEnd: false }, async ({ app, stand, page, Plugin }) => {
 			const ask = async () => {
 				app.calls.length = 0
 				await page.evaluate(async () => {
@@ -199,7 +199,7 @@ async function asksAsEver(t, engine) {
 				}))
 			}
 			// Held first, then left alone.
-			if (Plugin) await distrust(page)
+			if (Plugin) await distrust(page, stand)
 			return [await ask(), await ask()]
 		})
 	}

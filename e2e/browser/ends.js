@@ -372,7 +372,7 @@ async function nobodyIsHammered(t, engine) {
 async function mostEndsAreNeverMet(t, engine) {
 	const TokenValidity = 8
 	const { stand, page } = await open(t, { engine, worker: handWritten, KnownEnd: true, TokenValidity })
-	await distrust(page)
+	await distrust(page, stand)
 	const statuses = await page.evaluate(
 		async (length) => {
 			const statuses = {}

@@ -34,7 +34,7 @@ const launchers = {
 			userDataDir,
 			extraPrefsFirefox: {
 				// The names of the stand, which Firefox asks a name server for.
-				'network.dns.localDomains': 'app.example.localhost,auth.example.localhost',
+				'network.dns.localDomains': 'app.example.localhost,auth.example.localhost,sso.example.localhost',
 			},
 		}),
 	webkit: launchWebKit,
@@ -109,7 +109,7 @@ export async function uncovered(page) {
 }
 
 // distrust has the worker ask anew whether the session is good with the next request.
-export const distrust = (page) => page.evaluate(() => fetch('/outpost.goauthentik.io/ping').then(({ ok }) => ok))
+export const distrust = (page, stand) => page.evaluate((path) => fetch(path).then(({ ok }) => ok), stand.authPath)
 
 // atLogin resolves once the page shows the login of the auth server.
 export async function atLogin(page) {

@@ -55,15 +55,15 @@ const findsUpdate = (page) =>
 
 // enter makes a budget behind the plugin, on the first visit ever, and resolves once
 // the page is covered.
-async function enter(t, engine, client) {
-	const stand = await Stand.start(t, { Actual: client, Plugin: true })
+async function enter(t, engine, client, settings) {
+	const stand = await Stand.start(t, { Actual: client, Plugin: true, ...settings })
 	const page = await open(t, stand, engine)
 	await covered(page)
 	return { stand, page }
 }
 
-async function replays(t, engine, client) {
-	const { stand, page } = await enter(t, engine, client)
+export async function replays(t, engine, client, settings) {
+	const { stand, page } = await enter(t, engine, client, settings)
 	await addTransaction(page, 'before', '1.00')
 	await saved(page, stand)
 
@@ -85,8 +85,8 @@ async function replays(t, engine, client) {
 	await readsBack(t, stand, { budget: '12.34', notes: ['before', 'during'] }, { engine })
 }
 
-async function comesBack(t, engine, client) {
-	const { stand, page } = await enter(t, engine, client)
+export async function comesBack(t, engine, client, settings) {
+	const { stand, page } = await enter(t, engine, client, settings)
 	await addTransaction(page, 'before', '1.00')
 	await saved(page, stand)
 	const place = `${await placeOf(page)}?a=1&b=%2F`

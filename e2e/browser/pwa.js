@@ -240,7 +240,7 @@ export const call = (page, path, options) =>
 // expire ends sessions, and with them the worker's trust, as their time does.
 export async function expire(page, stand, session) {
 	await stand.expire(session)
-	await distrust(page)
+	await distrust(page, stand)
 }
 
 // begin fetches a path for a page that may be left before there is an answer.

@@ -1,7 +1,8 @@
 // A reporter for Node's test runner: prints which promise is kept in which
-// engine, with Actual and with other apps, as docs/browsers.md shows it.
+// engine, with Actual, with other apps and behind other forward-auth servers, as
+// docs/browsers.md and docs/providers.md show it.
 
-const named = /^(chromium|firefox|webkit), (\S+): (.*)$/
+const named = /^(chromium|firefox|webkit), (\S+)( behind \S+)?: (.*)$/
 const engines = { chromium: 'Chromium', firefox: 'Firefox', webkit: 'WebKit' }
 
 const row = (first, cells) => `| ${[first, ...cells].join(' | ')} |\n`
@@ -27,10 +28,10 @@ export default async function* table(events) {
 	let last
 	for await (const { type, data } of events) {
 		if (type === 'test:pass' || type === 'test:fail') {
-			const [, engine, client, promise] = named.exec(data.name) ?? []
+			const [, engine, client, behind, promise] = named.exec(data.name) ?? []
 			last = undefined
 			if (!engine) continue
-			const kind = client === 'apps' ? client : 'Actual'
+			const kind = behind ?? (client === 'apps' ? client : 'Actual')
 			if (!tables.has(kind)) tables.set(kind, { columns: new Set(), promises: new Map() })
 			const { columns, promises } = tables.get(kind)
 			if (!promises.has(promise)) promises.set(promise, new Map())

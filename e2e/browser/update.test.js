@@ -82,7 +82,7 @@ for (const [from, to] of [
 		await covered(page)
 		const renewed = await renewals(stand)
 		await stand.expire('proxy')
-		await distrust(page)
+		await distrust(page, stand)
 		assert.equal(await page.evaluate(async () => (await fetch('/account/needs-bootstrap')).status), 200)
 		assert.equal(await renewals(stand), renewed + 1)
 		assert.equal(await stand.logins(), 1)

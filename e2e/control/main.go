@@ -10,16 +10,20 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/traefik-reauth/reauth/e2e/authentik"
+	"github.com/traefik-reauth/reauth/e2e/oidc"
 	"github.com/traefik-reauth/reauth/e2e/stand"
 )
 
 const (
 	appHost        = "app"
+	ssoHost        = "sso"
 	actualPassword = "budget"
 )
 
@@ -43,6 +47,9 @@ type settings struct {
 	// TokenValidity is how long a proxy session lives, in seconds, 0 for an hour.
 	// It cannot be changed.
 	TokenValidity int
+	// OAuth2Proxy has Traefik ask the real oauth2-proxy in place of the Authentik
+	// stand-in, by one of its chains (see ../oidc). It can be changed for another.
+	OAuth2Proxy string
 	// Nginx starts the example with nginx in front, in which the plugin stands.
 	// It takes Actual or Upstream, no KnownEnd, and only NginxLines can be changed.
 	Nginx bool
@@ -50,15 +57,17 @@ type settings struct {
 	NginxLines string
 }
 
-// route returns the one route of the stand.
+// route returns the app's route.
 func (s settings) route(upstream string) stand.Route {
-	forwardAuth := stand.ForwardAuth
-	if s.AuthDown {
-		forwardAuth = stand.ForwardAuthDown
+	middlewares := []string{stand.ForwardAuth}
+	switch {
+	case s.AuthDown:
+		middlewares = []string{stand.ForwardAuthDown}
+	case s.OAuth2Proxy != "":
+		middlewares = oidc.Chains[s.OAuth2Proxy]
 	}
-	middlewares := []string{forwardAuth}
 	if s.Plugin {
-		middlewares = []string{"reauth", forwardAuth}
+		middlewares = append([]string{"reauth"}, middlewares...)
 	}
 	return stand.Route{Host: appHost, Middlewares: middlewares, Upstream: upstream}
 }
@@ -91,6 +100,21 @@ type control struct {
 	stand   *stand.Stand  // nil with nginx
 	nginx   *stand.Nginx  // nil without
 	actual  *stand.Actual // nil if it is down or the app is another
+	auth    authServer
+	oauth2  oauth2 // empty with Authentik
+}
+
+// authServer is who forwardAuth asks, and ends its sessions.
+type authServer interface {
+	Expire(kind string) error
+	ExpireAt(kind, path string) error
+	Logins() int
+}
+
+// oauth2 is what there is besides the stand if oauth2-proxy is asked.
+type oauth2 struct {
+	routes []stand.Route
+	closes []func() error
 }
 
 func main() {
@@ -156,7 +180,7 @@ func (c *control) obey(line []byte) (any, error) {
 	case "requests":
 		return c.base.Requests()
 	case "logins":
-		return c.base.Authentik.Logins(), nil
+		return c.auth.Logins(), nil
 	}
 	return nil, fmt.Errorf("no command %q", command.Name)
 }
@@ -177,7 +201,7 @@ func (c *control) start(ctx context.Context) (any, error) {
 		}
 		c.base = &c.nginx.Base
 	} else {
-		c.stand, err = stand.Start(ctx, stand.Config{
+		config := stand.Config{
 			Dir:                 c.dir,
 			Routes:              []stand.Route{c.current.route(upstream)},
 			Plugins:             c.current.plugins(),
@@ -185,8 +209,13 @@ func (c *control) start(ctx context.Context) (any, error) {
 			TokenValidity:       c.current.validity(),
 			ForeignAuth:         c.current.ForeignAuth,
 			AccessLog:           true,
-		})
-		if err != nil {
+		}
+		if c.current.OAuth2Proxy != "" {
+			if err := c.startOAuth2Proxy(&config); err != nil {
+				return nil, err
+			}
+		}
+		if c.stand, err = stand.Start(ctx, config); err != nil {
 			return nil, err
 		}
 		c.base = &c.stand.Base
@@ -195,15 +224,66 @@ func (c *control) start(ctx context.Context) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return map[string]string{
+	story := map[string]string{
 		"app":            c.url(appHost),
 		"auth":           c.url("auth"),
+		"authPath":       "/outpost.goauthentik.io/ping",
 		"cookie":         authentik.App{ExternalHost: c.url(appHost)}.CookieName(),
 		"username":       authentik.Username,
 		"password":       authentik.Password,
 		"actualPassword": actualPassword,
 		"keyHash":        keyHash,
-	}, nil
+	}
+	if c.auth == nil {
+		c.auth = c.base.Authentik
+	} else {
+		maps.Copy(story, map[string]string{
+			"auth":     c.url(ssoHost),
+			"authPath": oidc.Prefix + "userinfo",
+			"cookie":   oidc.SessionCookie,
+			"username": oidc.Username,
+			"password": oidc.Password,
+		})
+	}
+	return story, nil
+}
+
+// startOAuth2Proxy starts oauth2-proxy and its provider, and adds to config what asks
+// them.
+func (c *control) startOAuth2Proxy(config *stand.Config) error {
+	// The provider has to know where browsers find the app before Traefik runs.
+	ports, release, err := stand.HoldPorts(1)
+	if err != nil {
+		return err
+	}
+	defer release()
+	base := func(host string) string { return fmt.Sprintf("http://%s.example.localhost:%d", host, ports[0]) }
+	provider, err := oidc.StartProvider(c.dir, base(ssoHost), []string{base(appHost) + "/oauth2/callback"})
+	if err != nil {
+		return err
+	}
+	c.oauth2.closes = append(c.oauth2.closes, provider.Stop)
+	proxy, err := oidc.StartProxy(c.dir, oidc.Service, base(ssoHost), provider.URL)
+	if err != nil {
+		return err
+	}
+	c.oauth2.closes = append(c.oauth2.closes, proxy.Stop)
+	sessions, err := oidc.NewSessions(provider, proxy)
+	if err != nil {
+		return err
+	}
+	url, server, err := stand.Serve(sessions)
+	if err != nil {
+		return err
+	}
+	c.oauth2.closes = append(c.oauth2.closes, server.Close)
+	c.auth = sessions
+	c.oauth2.routes = []stand.Route{{Host: ssoHost, Upstream: provider.URL}}
+	config.Port = ports[0]
+	config.Routes = append(config.Routes, c.oauth2.routes...)
+	config.Middlewares = oidc.Middlewares(url)
+	config.Paths = map[string]stand.Path{oidc.Service: {Prefix: oidc.Prefix, Upstream: url}}
+	return nil
 }
 
 // url returns the URL of a host that browsers are sent to.
@@ -253,7 +333,7 @@ func (c *control) configure(ctx context.Context, changed settings) error {
 		}
 	}
 	return c.stand.Configure(ctx, func(config *stand.Config) {
-		config.Routes = []stand.Route{changed.route(upstream)}
+		config.Routes = append([]stand.Route{changed.route(upstream)}, c.oauth2.routes...)
 		config.Plugins = changed.plugins()
 		config.AuthResponseHeaders = changed.identity()
 	})
@@ -265,9 +345,9 @@ func (c *control) expire(with json.RawMessage) error {
 		return err
 	}
 	if what.At != "" {
-		return c.base.Authentik.ExpireAt(what.Session, what.At)
+		return c.auth.ExpireAt(what.Session, what.At)
 	}
-	return c.base.Authentik.Expire(what.Session)
+	return c.auth.Expire(what.Session)
 }
 
 func (c *control) stopApp() error {
@@ -285,6 +365,9 @@ func (c *control) close() error {
 		err = c.nginx.Close()
 	} else if c.stand != nil {
 		err = c.stand.Close()
+	}
+	for _, stop := range slices.Backward(c.oauth2.closes) {
+		err = errors.Join(err, stop())
 	}
 	return errors.Join(err, c.stopApp())
 }

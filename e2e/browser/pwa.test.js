@@ -280,6 +280,63 @@ test('a worker whose listener throws is covered like any other', async (t) => {
 	assert.equal(await refused(stand, '/api/a'), 1)
 })
 
+// refreshPaths resolves to the refresh paths that were asked for.
+const refreshPaths = async (stand) => [
+	...new Set(
+		(await stand.requests())
+			.map(({ RequestPath }) => RequestPath.split('?')[0])
+			.filter((path) => path.endsWith('/_reauth')),
+	),
+]
+
+test('an app under a path of its own has its own refresh path there, and its home page', async (t) => {
+	const app = await Pwa.start(t, { files: { '/inner/sw.js': "addEventListener('fetch', () => {})" } })
+	const { stand, page } = await enter(t, app, { Prefix: '/inner/' })
+	const place = `${stand.app}/inner/place?a=1&b=%2F#here`
+	await page.goto(place)
+	await page.evaluate(async () => Boolean(await navigator.serviceWorker.register('/inner/sw.js')))
+	await covered(page)
+	await mark(page)
+	await expire(page, stand, 'proxy')
+	const { status } = await call(page, '/inner/save', { method: 'POST', body: 'edit' })
+	assert.equal(status, 200)
+	assert(await isMarked(page))
+	assert.equal(await stand.logins(), 1)
+
+	await expire(page, stand, 'both')
+	await begin(page, '/inner/save', { method: 'POST', body: 'edit' })
+	await logInAndBack(page, stand)
+	assert.equal(page.url(), place)
+	assert.deepEqual(await refreshPaths(stand), ['/inner/_reauth'])
+
+	const fresh = await newTab(page)
+	await fresh.goto(`${stand.app}/inner/_reauth`)
+	await atApp(fresh)
+	assert.equal(fresh.url(), `${stand.app}/inner/`)
+	assert.equal(await stand.logins(), 2)
+})
+
+test('one worker above two apps of a host renews for both', async (t) => {
+	const app = await Pwa.start(t, { worker: "addEventListener('fetch', () => {})" })
+	const { stand, page } = await enter(t, app, { Prefix: '/inner/' })
+	await covered(page)
+	const inner = await newTab(page)
+	await inner.goto(`${stand.app}/inner/`)
+	await covered(inner)
+	for (const [tab, path] of [
+		[page, '/api/save'],
+		[inner, '/inner/save'],
+	]) {
+		await mark(tab)
+		await stand.expire('proxy', path)
+		const { status } = await call(tab, path, { method: 'POST', body: 'edit' })
+		assert.equal(status, 200)
+		assert.equal(await refused(stand, path), 1)
+		assert(await isMarked(tab))
+	}
+	assert.equal(await stand.logins(), 1)
+})
+
 test('a module worker cannot be had behind a login proxy, with the plugin or without', async (t) => {
 	const app = await Pwa.start(t, { worker: handWritten, type: 'module' })
 	const { stand, page } = await enter(t, app)

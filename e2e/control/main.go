@@ -36,6 +36,9 @@ type settings struct {
 	// Plugin puts the middleware before forwardAuth, with these options.
 	Plugin  bool
 	Options map[string]any
+	// Prefix has the paths that start with it go through a middleware of the plugin's own,
+	// whose refresh path is under it. It cannot be changed.
+	Prefix string
 	// ForeignAuth puts the auth server on another site. It cannot be changed.
 	ForeignAuth bool
 	// AuthDown makes Traefik ask an auth server that is not there.
@@ -57,8 +60,8 @@ type settings struct {
 	NginxLines string
 }
 
-// route returns the app's route.
-func (s settings) route(upstream string) stand.Route {
+// routes returns the app's routes.
+func (s settings) routes(upstream string) []stand.Route {
 	middlewares := []string{stand.ForwardAuth}
 	switch {
 	case s.AuthDown:
@@ -66,10 +69,17 @@ func (s settings) route(upstream string) stand.Route {
 	case s.OAuth2Proxy != "":
 		middlewares = oidc.Chains[s.OAuth2Proxy]
 	}
-	if s.Plugin {
-		middlewares = append([]string{"reauth"}, middlewares...)
+	behind := func(plugin string) []string {
+		if s.Plugin {
+			return append([]string{plugin}, middlewares...)
+		}
+		return middlewares
 	}
-	return stand.Route{Host: appHost, Middlewares: middlewares, Upstream: upstream}
+	routes := []stand.Route{{Host: appHost, Middlewares: behind("reauth"), Upstream: upstream}}
+	if s.Prefix != "" {
+		routes = append(routes, stand.Route{Host: appHost, Prefix: s.Prefix, Middlewares: behind("reauth-under"), Upstream: upstream})
+	}
+	return routes
 }
 
 // validity returns TokenValidity as a duration.
@@ -89,7 +99,11 @@ func (s settings) identity() []string {
 }
 
 func (s settings) plugins() map[string]map[string]any {
-	return map[string]map[string]any{"reauth": s.Options}
+	plugins := map[string]map[string]any{"reauth": s.Options}
+	if s.Prefix != "" {
+		plugins["reauth-under"] = map[string]any{"refreshPath": s.Prefix + "_reauth"}
+	}
+	return plugins
 }
 
 // control is a running stand.
@@ -203,7 +217,7 @@ func (c *control) start(ctx context.Context) (any, error) {
 	} else {
 		config := stand.Config{
 			Dir:                 c.dir,
-			Routes:              []stand.Route{c.current.route(upstream)},
+			Routes:              c.current.routes(upstream),
 			Plugins:             c.current.plugins(),
 			AuthResponseHeaders: c.current.identity(),
 			TokenValidity:       c.current.validity(),
@@ -333,7 +347,7 @@ func (c *control) configure(ctx context.Context, changed settings) error {
 		}
 	}
 	return c.stand.Configure(ctx, func(config *stand.Config) {
-		config.Routes = append([]stand.Route{changed.route(upstream)}, c.oauth2.routes...)
+		config.Routes = append(changed.routes(upstream), c.oauth2.routes...)
 		config.Plugins = changed.plugins()
 		config.AuthResponseHeaders = changed.identity()
 	})

@@ -61,15 +61,20 @@ func IdentityHeaders() []string {
 	return []string{"X-authentik-username", "X-authentik-groups", "X-authentik-email", "X-authentik-name", "X-authentik-uid"}
 }
 
-// Route is an app on a host of its own.
+// Route is an app on a host of its own, or under a path of a host.
 type Route struct {
 	// Host is the first label of its name.
 	Host string
+	// Prefix is what the paths of the app start with, empty if it has the host.
+	Prefix string
 	// Middlewares are the names of what stands before it, outermost first.
 	Middlewares []string
 	// Upstream is the URL of the app.
 	Upstream string
 }
+
+// name is what Traefik knows the route by.
+func (r Route) name() string { return r.Host + strings.ReplaceAll(r.Prefix, "/", "-") }
 
 // Path is a part of every host.
 type Path struct {
@@ -171,6 +176,9 @@ func (s *Stand) start(ctx context.Context) error {
 	}
 	var apps []authentik.App
 	for _, route := range s.config.Routes {
+		if route.Prefix != "" {
+			continue // the host's session is the app's
+		}
 		apps = append(apps, s.apps(route.Host)...)
 	}
 	s.Authentik = authentik.New(s.config.TokenValidity, apps...)
@@ -385,7 +393,7 @@ func (s *Stand) writeDynamic() error {
 	}
 	services := map[string]any{authHost: service(s.idp), "outpost": service(s.outpost)}
 	for _, route := range s.config.Routes {
-		services[route.Host] = service(route.Upstream)
+		services[route.name()] = service(route.Upstream)
 	}
 	for name, path := range s.config.Paths {
 		services[name] = service(path.Upstream)
@@ -419,7 +427,11 @@ func (s *Stand) routers() map[string]map[string]any {
 		"version": router("Host(`"+s.name(s.versionHost())+"`)", authHost, []string{nobody}),
 	}
 	for _, route := range s.config.Routes {
-		routers[route.Host] = router("Host(`"+route.Host+domain+"`)", route.Host, route.Middlewares)
+		rule := "Host(`" + route.Host + domain + "`)"
+		if route.Prefix != "" {
+			rule += " && PathPrefix(`" + route.Prefix + "`)"
+		}
+		routers[route.name()] = router(rule, route.name(), route.Middlewares)
 	}
 	for name, path := range s.config.Paths {
 		routers[name] = onEveryHost(path.Prefix, name)

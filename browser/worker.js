@@ -126,7 +126,7 @@
 	let renewal
 	let ahead
 	let aheadAt = 0
-	// How many renewals have ended well.
+	// How many renewals have ended well, or logins beside which one was waiting.
 	let renewals = 0
 	// How many edits are on their way while the session is not certain.
 	let unproven = 0
@@ -252,10 +252,11 @@
 	const isAway = () => trip !== undefined && Math.abs(Date.now() - trip.time) < TRIP_PAUSE
 
 	// pass waits for a tab that is away, which may only be passing through the login, and
-	// resolves to whether the session is good.
+	// resolves to what the probe says.
 	const pass = async () => {
 		while (trip && Math.abs(Date.now() - trip.time) < PASSING_LIMIT) {
-			if (await look()) return true
+			const good = await look()
+			if (good !== false) return good
 			await pause(ARRIVAL_PAUSE)
 		}
 		return false
@@ -267,7 +268,11 @@
 	const renew = () => {
 		renewal ??= (async () => {
 			await recalled
-			if (isAway() && (await pass())) return true
+			if (isAway()) {
+				const good = await pass()
+				if (good) renewals++
+				if (good !== false) return good
+			}
 			for (let tries = !silent || isAway() ? 0 : lost ? 1 : 2; tries > 0; tries--) {
 				const came = await follow(refreshPath)
 				const good = await ask()
@@ -302,8 +307,8 @@
 		trip = next
 		if (next || before) await remember(TRIP, next)
 	}
-	// begin notes that a tab leaves for the login.
-	const begin = () => setTrip({ time: Date.now() })
+	// depart notes that a tab leaves for the login.
+	const depart = () => setTrip({ time: Date.now() })
 	const setLost = (next) => {
 		const before = lost
 		lost = next
@@ -422,7 +427,7 @@
 		}
 		const answer = await fetch(request)
 		// Of a visit, which leads to the login unless the session is good.
-		if (answer.type === 'opaqueredirect') look().then((good) => good === false && begin(), ignore)
+		if (answer.type === 'opaqueredirect') look().then((good) => good === false && depart(), ignore)
 		if (isOfOrigin(request) && isRefused(answer)) throw new TypeError('There is no session without cookies.')
 		return answer
 	}
@@ -458,7 +463,7 @@
 		const tab = tabs.find((client) => isVisible(client) && !isReserved(pathOf(client)))
 		await recalled
 		if (!tab || (!isWanted && isAway())) return
-		await begin()
+		await depart()
 		// While a worker activates, the visit waits for it: it is not awaited.
 		leave(tab, shared.length > 0)
 	}
@@ -496,11 +501,11 @@
 		const { resultingClientId, request } = event
 		if (unanswered.has(event)) {
 			const before = trip
-			await begin()
-			const began = trip
+			await depart()
+			const departed = trip
 			const tab = await becomeTab(resultingClientId)
 			// It was no login that the network led to.
-			if (tab && !isReserved(pathOf(tab)) && trip === began) await setTrip(before)
+			if (tab && !isReserved(pathOf(tab)) && trip === departed) await setTrip(before)
 			return
 		}
 		const tab = await becomeTab(resultingClientId)
@@ -535,7 +540,7 @@
 			event.stopImmediatePropagation()
 			event.waitUntil(doubt())
 			if (request.mode === 'navigate' && (path === refreshPath || path === startPath)) {
-				event.waitUntil(begin())
+				event.waitUntil(depart())
 			}
 			if (request.mode === 'navigate' && request.method === 'GET' && preloads !== false) {
 				event.respondWith(takePreloaded(event))

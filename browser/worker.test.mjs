@@ -1639,9 +1639,12 @@ test('what is asked for while a tab passes through the login is served once that
 	const worker = browser.start()
 	worker.ask(navigation(REFRESH))
 	const answer = worker.get(post('/a', 'body'))
+	const cached = worker.cache.add('/cached')
 	await idle()
 	browser.begin()
 	assert.equal(await worker.wait(answer), '200 answer to body')
+	await worker.wait(cached)
+	assert.deepEqual(worker.added, ['/cached'])
 	assert.deepEqual(browser.tab.visits, [])
 	assert.equal(browser.count(RENEWAL), 0)
 	// With the next end all is as ever.
@@ -1649,6 +1652,19 @@ test('what is asked for while a tab passes through the login is served once that
 	browser.pass(MINUTE)
 	assert.equal(await worker.get(post('/a', 'body')), '200 answer to body')
 	assert.equal(browser.count(RENEWAL), 1)
+})
+
+test('while nobody can tell what a tab at the login has come to, requests go as without the script', async () => {
+	const browser = new Browser()
+	browser.expire(false)
+	const worker = browser.start()
+	worker.ask(navigation(REFRESH))
+	const answer = worker.get(post('/a', 'body'))
+	await idle()
+	browser.broken = true
+	assert.equal(await worker.wait(answer), FAILED)
+	assert.equal(await worker.get('/a'), '502 broken')
+	assert.deepEqual(browser.tab.visits, [])
 })
 
 test('a visit that the network answers with a page is at no login', async () => {

@@ -104,6 +104,7 @@ func expectTroubles(t *testing.T, sh *shell, well trial, page *Page) {
 		{symptom: "Traefik's log says that requests already bear", well: well, wrong: at(misplacedHost)},
 		{symptom: "Behind nginx the login comes back on http", well: well, wrong: trial{app: sh.s.URL(wellHost)}},
 		{symptom: "After the login I am on the start page", well: well, wrong: at(wrongReturn)},
+		{symptom: "After the login the page is not found", well: well, wrong: at(strippedHost)},
 		{symptom: "A link to /_reauth?rd=… leads to the start page", well: well, wrong: well},
 		{symptom: "Redirect loop", well: well, wrong: at(wrongCookie)},
 		{symptom: "Each expiry takes a visible trip", well: well, wrong: at(foreignHost)},

@@ -160,6 +160,7 @@ func TestNumbersAgree(t *testing.T) {
 		{`among (\d+) pairs of a query`, "refresh.go", `maxPairs = (\d+)`},
 		{`longer than (\d+) bytes is not read`, "refresh.go", `maxToken = (\d+)`},
 		{`after up to (\d+) decodings`, "refresh.go", `maxDecodings = (\d+)`},
+		{"Traefik's log says once `(list .*?)`", "refresh.go", `so (list stripPrefix .*) in the router`},
 		{`at most (\d+) bytes`, "refresh.go", `maxReturnPath = (\d+)`},
 	} {
 		all := regexp.MustCompile(tt.said).FindAllStringSubmatch(text, -1)

@@ -22,6 +22,7 @@ const (
 	wellHost       = "budget"
 	misplacedHost  = "misplaced"  // the plugin behind forwardAuth
 	wrongReturn    = "return"     // a login that leads back to another host
+	strippedHost   = "stripped"   // a path that forwardAuth does not see
 	wrongCookie    = "cookie"     // a session whose cookie is another domain's
 	foreignHost    = "foreign"    // an auth server on another site
 	offHost        = "off"        // without the refresh script
@@ -144,6 +145,7 @@ func startShell(t *testing.T) *shell {
 			wrongReturn: askAuth(wrongReturn),
 			wrongCookie: askAuth(wrongCookie),
 			foreignHost: askAuth(foreignHost),
+			"strip":     map[string]any{"stripPrefix": map[string]any{"prefixes": []string{"/budget"}}},
 			"to-https":  map[string]any{"redirectRegex": map[string]any{"regex": "^http://([^:/]*)(:[0-9]*)?/(.*)", "replacement": "https://$1/$3", "permanent": true}},
 			"tokenless": map[string]any{"headers": map[string]any{"customRequestHeaders": map[string]any{stand.TokenHeader: ""}}},
 			"limit":     map[string]any{"rateLimit": map[string]any{"average": 1, "burst": 20}},
@@ -152,6 +154,7 @@ func startShell(t *testing.T) *shell {
 			route(wellHost, "reauth", stand.ForwardAuth),
 			route(misplacedHost, stand.ForwardAuth, "reauth"),
 			route(wrongReturn, "reauth", wrongReturn),
+			route(strippedHost, "strip", "reauth", stand.ForwardAuth),
 			route(wrongCookie, "reauth", wrongCookie),
 			route(foreignHost, "reauth", foreignHost),
 			route(offHost, "reauth-off", stand.ForwardAuth),

@@ -73,6 +73,9 @@ func (r *recorder) handler() http.Handler {
 		if user == "" {
 			user, email = req.Header.Get("Remote-User"), req.Header.Get("Remote-Email")
 		}
+		if user == "" {
+			user = req.Header.Get("X-Forwarded-User")
+		}
 		r.mu.Lock()
 		r.list = append(r.list, received{req.Host, req.Method, req.RequestURI, body, user, email})
 		r.mu.Unlock()

@@ -1,6 +1,6 @@
 // Package providers proves the middleware inside a real Traefik with forward-auth
 // servers other than Authentik: the real oauth2-proxy with a real OpenID provider, and
-// stand-ins for Authelia and tinyauth.
+// stand-ins for Authelia, tinyauth and traefik-forward-auth.
 package providers
 
 import (
@@ -21,15 +21,21 @@ import (
 
 	"github.com/traefik-reauth/reauth/e2e/oidc"
 	"github.com/traefik-reauth/reauth/e2e/stand"
+	"github.com/traefik-reauth/reauth/e2e/standin"
 	"github.com/traefik-reauth/reauth/e2e/visitor"
 )
 
 // The hosts of the identity provider and of the login pages.
 const (
-	ssoHost      = "sso"
-	autheliaHost = "authelia"
-	tinyauthHost = "tinyauth"
+	ssoHost         = "sso"
+	autheliaHost    = "authelia"
+	tinyauthHost    = "tinyauth"
+	forwardAuthHost = "traefik-forward-auth"
 )
+
+// standInHosts are the hosts of the login pages of what is not to be had as a program
+// here. The apps behind them have the same names with -app.
+var standInHosts = []string{autheliaHost, tinyauthHost, forwardAuthHost}
 
 // modeNames are the ways to have Traefik ask oauth2-proxy, which are the hosts of the apps
 // behind it. Each has a twin that lacks the plugin.
@@ -67,17 +73,6 @@ func runShared(m *testing.M) (code int, err error) {
 	}
 	defer os.RemoveAll(dir)
 	closes := func(close func() error) { err = errors.Join(err, close()) }
-	var urls []string
-	for _, handler := range []http.Handler{app.handler(), authelia{}, tinyauth{}} {
-		url, server, err := stand.Serve(handler)
-		if err != nil {
-			return 1, err
-		}
-		defer closes(server.Close)
-		urls = append(urls, url)
-	}
-	upstream, portal, login := urls[0], urls[1], urls[2]
-
 	// The provider has to know where browsers find the apps before Traefik runs.
 	ports, release, err := stand.HoldPorts(1)
 	if err != nil {
@@ -85,11 +80,24 @@ func runShared(m *testing.M) (code int, err error) {
 	}
 	port := ports[0]
 	base := func(host string) string { return "http://" + host + ".example.localhost:" + strconv.Itoa(port) }
+	var urls []string
+	for _, handler := range []http.Handler{
+		app.handler(), standin.Authelia{URL: base(autheliaHost)}, standin.Tinyauth{URL: base(tinyauthHost)},
+		standin.ForwardAuth{LoginURL: base(forwardAuthHost) + "/auth"}, standin.Provider{},
+	} {
+		url, server, err := stand.Serve(handler)
+		if err != nil {
+			return 1, err
+		}
+		defer closes(server.Close)
+		urls = append(urls, url)
+	}
+	upstream, portal, login, forward, provider := urls[0], urls[1], urls[2], urls[3], urls[4]
 	config := stand.Config{
 		Dir:         dir,
 		Port:        port,
 		Plugins:     plugins(base(ssoHost)),
-		Middlewares: middlewares(portal, login),
+		Middlewares: middlewares(portal, login, forward),
 		Outpost:     []string{"reauth"},
 	}
 	route := func(host string, middlewares ...string) {
@@ -149,7 +157,8 @@ func runShared(m *testing.M) (code int, err error) {
 	config.Routes = append(config.Routes,
 		stand.Route{Host: ssoHost, Upstream: sso.URL},
 		stand.Route{Host: autheliaHost, Upstream: portal},
-		stand.Route{Host: tinyauthHost, Upstream: login})
+		stand.Route{Host: tinyauthHost, Upstream: login},
+		stand.Route{Host: forwardAuthHost, Upstream: provider})
 	release()
 	if shared, err = stand.Start(context.Background(), config); err != nil {
 		return 1, err
@@ -212,6 +221,8 @@ func plugins(sso string) map[string]map[string]any {
 		"reauth-buffering": {"provider": "oauth2-proxy", "loginURLs": []string{sso + "/auth"}},
 		"reauth-authelia":  {"provider": "authelia"},
 		"reauth-tinyauth":  {"provider": "tinyauth"},
+
+		"reauth-traefik-forward-auth": {"provider": "traefik-forward-auth"},
 	}
 }
 
@@ -227,10 +238,12 @@ func forwardAuth(address string, headers ...string) map[string]any {
 }
 
 // middlewares are Traefik's own, but for those that ask oauth2-proxy.
-func middlewares(authelia, tinyauth string) map[string]any {
+func middlewares(authelia, tinyauth, forward string) map[string]any {
 	all := map[string]any{
 		"ask-authelia": map[string]any{"forwardAuth": forwardAuth(authelia+"/api/authz/forward-auth", "Remote-User", "Remote-Groups", "Remote-Email", "Remote-Name")},
 		"ask-tinyauth": map[string]any{"forwardAuth": forwardAuth(tinyauth+"/api/auth/traefik", "Remote-User", "Remote-Name", "Remote-Email")},
+
+		"ask-traefik-forward-auth": map[string]any{"forwardAuth": forwardAuth(forward, "X-Forwarded-User")},
 	}
 	for name, options := range between {
 		all[name] = options
@@ -285,6 +298,19 @@ func (c *client) setCookie(name, value string) {
 		c.T.Fatal(err)
 	}
 	c.Jar.SetCookies(u, []*http.Cookie{{Name: name, Value: value}})
+}
+
+// dropCookie ends a session whose cookie ends with it.
+func (c *client) dropCookie(name string) {
+	c.T.Helper()
+	if c.Cookie(c.url("/"), name) == "" {
+		c.T.Fatal("there was no session to expire")
+	}
+	u, err := url.Parse(c.url("/"))
+	if err != nil {
+		c.T.Fatal(err)
+	}
+	c.Jar.SetCookies(u, []*http.Cookie{{Name: name, Path: "/", MaxAge: -1}})
 }
 
 // expire makes the session what oauth2-proxy has no use for, as its end does. The one

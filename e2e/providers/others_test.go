@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/traefik-reauth/reauth/e2e/standin"
 )
 
 // forEachStandIn runs a test with the host of each login page. The plugin's only option
@@ -22,10 +24,15 @@ func forEachStandIn(t *testing.T, test func(t *testing.T, host, app string)) {
 }
 
 func TestOthersWithGoodSession(t *testing.T) {
-	forEachStandIn(t, func(t *testing.T, _, host string) {
+	forEachStandIn(t, func(t *testing.T, login, host string) {
+		user, email := standin.User, standin.Email
+		if login == forwardAuthHost {
+			user, email = standin.Email, "" // all that it tells
+		}
 		c := newClient(t, host)
 		c.LogIn(c.url("/budget"))
 		without := &client{c.Visitor, twin(host)} // of the same session
+		without.visit("/", navigation...)         // but for traefik-forward-auth's, of the same SSO session
 		for _, path := range []string{"/budget", "/unauthorized", "/basic", "/openid-401", "/openid"} {
 			for name, headers := range fetches {
 				plain := without.send("GET", path, "", headers...)
@@ -34,7 +41,7 @@ func TestOthersWithGoodSession(t *testing.T) {
 				if got := outcomeOf(res, plain); got != untouched {
 					t.Errorf("%s, %s: got %s", path, name, got)
 				}
-				want := []received{{res.Request.URL.Host, "GET", path, "", standInUser, standInUser + "@example.com"}}
+				want := []received{{res.Request.URL.Host, "GET", path, "", user, email}}
 				if got := app.take(); !reflect.DeepEqual(got, want) {
 					t.Errorf("%s, %s: the app got %v, want %v", path, name, got, want)
 				}
@@ -91,11 +98,11 @@ func TestOthersWithoutSession(t *testing.T) {
 	})
 }
 
-// Their pages go on by a script, so that a fetch ends there and does not renew.
+// A fetch ends at the page where a login takes a person, and does not renew.
 func TestOthersLeadThroughTheLogin(t *testing.T) {
 	forEachStandIn(t, func(t *testing.T, host, app string) {
 		isForm := func(res response) bool {
-			return res.StatusCode == http.StatusOK && res.Text == loginForm && strings.HasPrefix(res.Request.URL.String(), shared.URL(host))
+			return res.StatusCode == http.StatusOK && res.Text == standin.Form && strings.HasPrefix(res.Request.URL.String(), shared.URL(host))
 		}
 		for name, headers := range fetches {
 			if res := newClient(t, app).visit("/_reauth", headers...); !isForm(res) {
@@ -129,8 +136,39 @@ func TestTinyauthRefusesPrograms(t *testing.T) {
 	seen.send("GET", "/seen", "", fetch...)
 	for _, path := range []string{"/budget", "/_reauth", "/_reauth?probe"} {
 		res := newClient(t, host).send("GET", path, "", "User-Agent: curl/8.0.0", "Accept: */*")
-		if res.StatusCode != http.StatusUnauthorized || res.IsChallenge() || res.Text != programRefused {
+		if res.StatusCode != http.StatusUnauthorized || res.IsChallenge() || res.Text != standin.TinyauthRefusal {
 			t.Errorf("%s: got %s", path, describe(res))
+		}
+	}
+}
+
+// Its login goes by redirects alone, the last of which is its answer about /_oauth.
+func TestTraefikForwardAuthRenews(t *testing.T) {
+	for name, headers := range fetches {
+		c := newClient(t, forwardAuthHost+"-app")
+		c.LogIn(c.url("/"))
+		c.dropCookie(standin.ForwardAuthCookie)
+		if res := c.send("POST", "/sync", "edits", headers...); !res.IsChallenge() {
+			t.Errorf("%s, expired: got %s", name, describe(res))
+		}
+		if res := c.visit("/_reauth", headers...); res.StatusCode != http.StatusNoContent || res.Request.URL.String() != c.url("/_reauth") {
+			t.Errorf("%s: the renewal ended at %s with %s", name, res.Request.URL, describe(res))
+		}
+		if res := c.send("POST", "/sync", "edits", headers...); res.StatusCode != http.StatusOK {
+			t.Errorf("%s, renewed: got %s", name, describe(res))
+		}
+	}
+}
+
+// A callback that nobody has asked for is refused by traefik-forward-auth itself.
+func TestTraefikForwardAuthAnswersItsCallback(t *testing.T) {
+	const host = forwardAuthHost + "-app"
+	c, without := newClient(t, host), newClient(t, twin(host))
+	for name, headers := range fetches {
+		const path = "/_oauth?code=good&state=forged"
+		plain := without.send("GET", path, "", headers...)
+		if got := outcomeOf(c.send("GET", path, "", headers...), plain); got != untouched || plain.StatusCode != http.StatusUnauthorized {
+			t.Errorf("%s: got %s", name, got)
 		}
 	}
 }

@@ -209,6 +209,30 @@ func set(t *testing.T, labels types.Labels, name, expected, value string) {
 	labels[name] = value
 }
 
+// startCompose starts Traefik with the flags of its service in a project, whose
+// containers it asks the Docker API for.
+func startCompose(t *testing.T, project *types.Project, docker *dockerAPI) (*stand.Traefik, *client, setup) {
+	t.Helper()
+	var at setup
+	traefik, b := startTraefik(t, func(s setup) []string {
+		at = s
+		args := adapt(t, project.Services["traefik"].Command, map[string][]string{
+			"--entrypoints.web.address=:80":        {"--entrypoints.web.address=" + address(s.web)},
+			"--entrypoints.websecure.address=:443": {"--entrypoints.websecure.address=" + address(s.websecure)},
+			// Nothing asks for a certificate, and would not find Let's Encrypt if it did:
+			// Traefik has one of its own.
+			"--entrypoints.websecure.http.tls.certresolver=letsencrypt":               {"--entrypoints.websecure.http.tls=true"},
+			"--certificatesresolvers.letsencrypt.acme.storage=/letsencrypt/acme.json": {"--certificatesresolvers.letsencrypt.acme.storage=" + s.dir + "/acme.json", "--certificatesresolvers.letsencrypt.acme.caserver=https://127.0.0.1:1/"},
+			"--experimental.plugins.reauth.modulename=" + stand.Module:                {"--experimental.localplugins.reauth.modulename=" + stand.Module},
+			"--experimental.plugins.reauth.version=" + pluginVersion(t):               nil,
+		})
+		// What a container brings.
+		args = append(args, "--providers.docker.endpoint="+docker.endpoint, "--entrypoints.traefik.address="+address(s.api))
+		return append(args, watching...)
+	})
+	return traefik, b, at
+}
+
 // TestCompose starts Traefik with the flags of the example, in which its real
 // Docker provider reads the labels of the example from a Docker API.
 func TestCompose(t *testing.T) {
@@ -227,24 +251,7 @@ func TestCompose(t *testing.T) {
 	set(t, containers["actual-server"].Labels, "traefik.http.middlewares.authentik.forwardauth.address",
 		"http://authentik-server:9000/outpost.goauthentik.io/auth/traefik", idpURL+"/outpost.goauthentik.io/auth/traefik")
 	docker := startDocker(t, project)
-
-	var at setup
-	traefik, b := startTraefik(t, func(s setup) []string {
-		at = s
-		args := adapt(t, containers["traefik"].Command, map[string][]string{
-			"--entrypoints.web.address=:80":        {"--entrypoints.web.address=" + address(s.web)},
-			"--entrypoints.websecure.address=:443": {"--entrypoints.websecure.address=" + address(s.websecure)},
-			// Nothing asks for a certificate, and would not find Let's Encrypt if it did:
-			// Traefik has one of its own.
-			"--entrypoints.websecure.http.tls.certresolver=letsencrypt":               {"--entrypoints.websecure.http.tls=true"},
-			"--certificatesresolvers.letsencrypt.acme.storage=/letsencrypt/acme.json": {"--certificatesresolvers.letsencrypt.acme.storage=" + s.dir + "/acme.json", "--certificatesresolvers.letsencrypt.acme.caserver=https://127.0.0.1:1/"},
-			"--experimental.plugins.reauth.modulename=" + stand.Module:                {"--experimental.localplugins.reauth.modulename=" + stand.Module},
-			"--experimental.plugins.reauth.version=" + pluginVersion(t):               nil,
-		})
-		// What a container brings.
-		args = append(args, "--providers.docker.endpoint="+docker.endpoint, "--entrypoints.traefik.address="+address(s.api))
-		return append(args, watching...)
-	})
+	traefik, b, at := startCompose(t, project, docker)
 	if err := traefik.AwaitRouters(t.Context(), "actual@docker", "authentik@docker", "outpost@docker"); err != nil {
 		t.Fatal(err)
 	}

@@ -95,24 +95,9 @@ type Proxy struct {
 // StartProxy starts oauth2-proxy for every app, as a client of the provider that
 // browsers find at issuer and that listens at provider.
 func StartProxy(dir, name, issuer, provider string, options ...string) (*Proxy, error) {
-	binary := filepath.Join(stand.Root(), "bin", "oauth2-proxy")
-	if _, err := os.Stat(binary); err != nil {
-		return nil, fmt.Errorf("oauth2-proxy is not built: run make e2e/bin/oauth2-proxy: %w", err)
-	}
-	ports, release, err := stand.HoldPorts(1)
-	if err != nil {
-		return nil, err
-	}
-	address := "127.0.0.1:" + strconv.Itoa(ports[0])
-	command := exec.Command(binary, append([]string{
-		"--http-address=" + address,
+	arguments := []string{
 		"--provider=oidc",
 		"--oidc-issuer-url=" + issuer,
-		// No resolver but the browsers' knows the names of the stand.
-		"--skip-oidc-discovery",
-		"--login-url=" + issuer + "/auth",
-		"--redeem-url=" + provider + "/token",
-		"--oidc-jwks-url=" + provider + "/jwks",
 		"--client-id=oauth2-proxy",
 		"--client-secret=oauth2-proxy",
 		"--code-challenge-method=S256",
@@ -126,7 +111,37 @@ func StartProxy(dir, name, issuer, provider string, options ...string) (*Proxy, 
 		"--set-xauthrequest",
 		"--skip-provider-button",
 		"--upstream=static://202",
-	}, options...)...)
+	}
+	// No resolver but the browsers' knows the names of the stand.
+	arguments = append(arguments, Endpoints(issuer, provider)...)
+	return RunProxy(dir, name, nil, append(arguments, options...)...)
+}
+
+// Endpoints are oauth2-proxy's arguments for a provider that browsers find at issuer and
+// that it cannot ask there for the rest.
+func Endpoints(issuer, provider string) []string {
+	return []string{
+		"--skip-oidc-discovery",
+		"--login-url=" + issuer + "/auth",
+		"--redeem-url=" + provider + "/token",
+		"--oidc-jwks-url=" + provider + "/jwks",
+	}
+}
+
+// RunProxy starts oauth2-proxy on a port of its own, with these arguments and variables
+// like "NAME=value".
+func RunProxy(dir, name string, env []string, arguments ...string) (*Proxy, error) {
+	binary := filepath.Join(stand.Root(), "bin", "oauth2-proxy")
+	if _, err := os.Stat(binary); err != nil {
+		return nil, fmt.Errorf("oauth2-proxy is not built: run make e2e/bin/oauth2-proxy: %w", err)
+	}
+	ports, release, err := stand.HoldPorts(1)
+	if err != nil {
+		return nil, err
+	}
+	address := "127.0.0.1:" + strconv.Itoa(ports[0])
+	command := exec.Command(binary, append([]string{"--http-address=" + address}, arguments...)...)
+	command.Env = append(os.Environ(), env...)
 	release()
 	process, err := stand.Run(command, dir, name)
 	if err != nil {

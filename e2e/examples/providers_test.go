@@ -2,6 +2,7 @@ package examples
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"path/filepath"
@@ -34,6 +35,8 @@ type forwardAuth struct {
 	// settings are the first that the scripts of workers are given, and silent the next.
 	settings string
 	silent   bool
+	// field is the header by which the app knows the user.
+	field string
 	// cookie is that of its session, for a domain or for the app's host alone.
 	cookie, domain string
 	// start starts it until the test ends, as its container says if there is one. It
@@ -46,27 +49,27 @@ var forwardAuths = []forwardAuth{
 		name: "oauth2-proxy", port: "4180", path: "/",
 		routers:  []string{"app", "oauth2"},
 		settings: `"/_reauth",["/oauth2"],"/oauth2/start",`, silent: true,
-		cookie: oidc.SessionCookie, start: startProxy,
+		field: "X-Auth-Request-User", cookie: oidc.SessionCookie, start: startProxy,
 	},
 	{
 		name: "authelia", port: "9091", path: "/api/authz/forward-auth",
 		routers:  []string{"app", "authelia"},
 		settings: `"/_reauth",[],"",`,
-		cookie:   standin.AutheliaCookie, domain: "example.com",
+		field:    "Remote-User", cookie: standin.AutheliaCookie, domain: "example.com",
 		start: serve(func(t *testing.T) (http.Handler, string) { return standin.Authelia{URL: authURL}, authURL }),
 	},
 	{
 		name: "tinyauth", port: "3000", path: "/api/auth/traefik",
 		routers:  []string{"app", "tinyauth"},
 		settings: `"/_reauth",[],"",`,
-		cookie:   standin.TinyauthCookie, domain: "example.com",
+		field:    "Remote-User", cookie: standin.TinyauthCookie, domain: "example.com",
 		start: serve(func(t *testing.T) (http.Handler, string) { return standin.Tinyauth{URL: authURL}, authURL + "/login" }),
 	},
 	{
 		name: "traefik-forward-auth", port: "4181",
 		routers:  []string{"app"},
 		settings: `"/_reauth",["/_oauth"],"",`, silent: true,
-		cookie: standin.ForwardAuthCookie,
+		field: "X-Forwarded-User", cookie: standin.ForwardAuthCookie,
 		start: serve(func(t *testing.T) (http.Handler, string) {
 			login := probe.Serve(t, standin.Provider{}) + "/auth"
 			return standin.ForwardAuth{LoginURL: login}, login
@@ -132,11 +135,21 @@ func TestProviders(t *testing.T) {
 	}
 }
 
+// serveApp serves an app that says who the user is until the test ends, and returns
+// its URL.
+func (f forwardAuth) serveApp(t *testing.T) string {
+	var app probe.App
+	mux := http.NewServeMux()
+	mux.Handle("/", app.Handler())
+	mux.HandleFunc("/user", func(rw http.ResponseWriter, req *http.Request) { _, _ = io.WriteString(rw, req.Header.Get(f.field)) })
+	return probe.Serve(t, mux)
+}
+
 func (f forwardAuth) testFile(t *testing.T) {
 	server, login := f.start(t, nil)
 	const host = "http://127.0.0.1:"
 	changes := map[string]string{
-		"url: " + host + "8080":              "url: " + probe.ServeApp(t),
+		"url: " + host + "8080":              "url: " + f.serveApp(t),
 		"address: " + host + f.port + f.path: "address: " + server + f.path,
 	}
 	if len(f.routers) > 1 {
@@ -177,7 +190,7 @@ func (f forwardAuth) testDocker(t *testing.T) {
 	server, login := f.start(t, &container)
 	// Containers have their ports to themselves, and names in their network.
 	app := project.Services["app"].Labels
-	set(t, app, "traefik.http.services.app.loadbalancer.server.port", "80", port(t, probe.ServeApp(t)))
+	set(t, app, "traefik.http.services.app.loadbalancer.server.port", "80", port(t, f.serveApp(t)))
 	set(t, app, "traefik.http.middlewares."+f.name+".forwardauth.address", "http://"+f.name+":"+f.port+f.path, server+f.path)
 	if len(f.routers) > 1 {
 		set(t, container.Labels, "traefik.http.services."+f.name+".loadbalancer.server.port", f.port, port(t, server))
@@ -240,6 +253,8 @@ func (f forwardAuth) check(t *testing.T, traefik *stand.Traefik, b *client, prov
 	res = b.LogIn(appURL + "/budget?month=1")
 	expect("a login comes back", res.StatusCode == http.StatusOK && res.Request.URL.String() == appURL+"/budget?month=1" && strings.Contains(res.Text, "page /budget"), res)
 	good("logged in")
+	res = b.Send("GET", appURL+"/user", "", fetch...)
+	expect("the app is told who it is", strings.HasPrefix(res.Text, standin.User), res)
 	res = b.Send("GET", appURL+"/openid", "", fetch...)
 	expect("the app's own login passes", res.StatusCode == http.StatusFound, res)
 	res = b.Send("GET", appURL+"/unauthorized", "", fetch...)

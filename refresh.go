@@ -129,6 +129,9 @@ func outcomeOf(w *responseWriter, status int) outcome {
 		return outcomePass
 	}
 	expired := mayBeExpired && isExpired(w, status)
+	if expired && w.header["X-Forwarded-Prefix"] != nil {
+		warnStripped(w.h)
+	}
 	switch w.kind {
 	case kindAPI, kindUpgrade:
 		if expired {
@@ -440,9 +443,6 @@ func comesBack(h *handler, u *url.URL) bool {
 // redirect. None of the redirect's headers stays: its cookies, one for each
 // refused request, would end a login that is under way in another tab.
 func answerChallenge(w *responseWriter) {
-	if w.header["X-Forwarded-Prefix"] != nil {
-		warnStripped(w.h)
-	}
 	header := replaceHeader(w)
 	header.Set("WWW-Authenticate", w.h.challenge)
 	header.Set("Content-Type", "application/json")

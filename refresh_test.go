@@ -520,19 +520,28 @@ func TestWhatToListIsSaidOnce(t *testing.T) {
 // TestStrippedPrefixIsSaidOnce warns where stripPrefix stands before forwardAuth, which
 // calls nothing that stands behind it.
 func TestStrippedPrefixIsSaidOnce(t *testing.T) {
-	logged := capture(t)
-	h := newHandler(t, answering(302, "Location: "+startURL), func(c *Config) { c.RefreshPath = "/budget/_reauth" })
-	serveOnce(h, request("GET", "/budget/", scripted))
-	serveOnce(newHandler(t, answering(403), nil), request("GET", "/", scripted, "X-Forwarded-Prefix: /budget"))
-	if logged.Len() > 0 {
-		t.Errorf("warned without cause: %s", logged)
-	}
-	for i := 0; i < 2; i++ {
-		serveOnce(h, request("GET", "/", scripted, "X-Forwarded-Prefix: /budget"))
-	}
-	text := logged.String()
-	if strings.Count(text, "list stripPrefix after forwardAuth") != 1 || !strings.Contains(text, "reauth@docker") {
-		t.Errorf("got %q", text)
+	const refreshPath, stripped = "/budget/_reauth", "X-Forwarded-Prefix: /budget"
+	for target, headers := range map[string][]string{
+		"/":                    {scripted},
+		"/sw.js":               asWorker,
+		"/ws":                  {"Upgrade: websocket", "Connection: Upgrade"},
+		refreshPath:            {scripted},
+		refreshPath + "?probe": {scripted},
+	} {
+		logged := capture(t)
+		h := newHandler(t, answering(302, "Location: "+startURL), func(c *Config) { c.RefreshPath = refreshPath })
+		serveOnce(h, request("GET", target, headers...))
+		serveOnce(newHandler(t, answering(403), nil), request("GET", target, append([]string{stripped}, headers...)...))
+		if logged.Len() > 0 {
+			t.Errorf("%s: warned without cause: %s", target, logged)
+		}
+		for i := 0; i < 2; i++ {
+			serveOnce(h, request("GET", target, append([]string{stripped}, headers...)...))
+		}
+		text := logged.String()
+		if strings.Count(text, "list stripPrefix after forwardAuth") != 1 || !strings.Contains(text, "reauth@docker") {
+			t.Errorf("%s: got %q", target, text)
+		}
 	}
 }
 

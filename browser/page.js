@@ -4,7 +4,8 @@
 // began does no harm. Where storage is closed the place travels along as rd, which the
 // plugin checks.
 ;(() => {
-	const KEY = 'reauth'
+	// Another app of the host has a place of its own.
+	const KEY = `reauth ${location.pathname}`
 	// How long a place counts that nobody has come back to, in milliseconds.
 	const LIMIT = 60 * 60 * 1000
 	const root = `${location.origin}/`

@@ -6,6 +6,7 @@ import vm from 'node:vm'
 const source = await readFile(new URL('page.js', import.meta.url), 'utf8')
 const ORIGIN = 'https://app.example.com'
 const SELF = `${ORIGIN}/_reauth`
+const KEY = 'reauth /_reauth'
 const HOUR = 60 * 60 * 1000
 
 // A tab, whose storage outlasts a visit.
@@ -184,6 +185,12 @@ test('an app under a path of its own has its home page there, and goes back to a
 		)
 		assert.equal(back, place)
 	}
+	// What another app of the host has left is none of its business.
+	tab.active = false
+	await tab.visit(app)
+	tab.active = true
+	assert.equal(await tab.visit({ search: '?login', elsewhere: true, pathname }), '?rd=')
+	assert.equal(await tab.visit({ search: '?login', elsewhere: true }), `${ORIGIN}/app#here`)
 })
 
 test('a new trip forgets a place that nobody came back to', async () => {
@@ -211,7 +218,7 @@ test('who sends a browser here from another origin does not choose the place', a
 	tab.active = true
 	assert.equal(await tab.visit(evil), '?rd=')
 	await tab.visit({ ...evil, search: '?login', elsewhere: false })
-	assert.equal(tab.stored.has('reauth') && JSON.parse(tab.stored.get('reauth')).place, undefined)
+	assert.equal(tab.stored.has(KEY) && JSON.parse(tab.stored.get(KEY)).place, undefined)
 })
 
 test('what is stored by others is no place', async () => {
@@ -224,7 +231,7 @@ test('what is stored by others is no place', async () => {
 	]) {
 		const tab = new Tab()
 		tab.active = true
-		tab.stored.set('reauth', stored)
+		tab.stored.set(KEY, stored)
 		assert.equal(await tab.visit({ search: '?login', elsewhere: true }), '?rd=')
 	}
 })

@@ -251,15 +251,15 @@
 	// A clock that was set back does not make the pause longer.
 	const isAway = () => trip !== undefined && Math.abs(Date.now() - trip.time) < TRIP_PAUSE
 
-	// pass waits for a tab that is away, which may only be passing through the login, and
-	// resolves to what the probe says.
+	// pass waits for a tab that is away, which may only be passing through the login unless a
+	// renewal in vain has told otherwise, and resolves to what the probe says.
 	const pass = async () => {
-		while (trip && Math.abs(Date.now() - trip.time) < PASSING_LIMIT) {
-			const good = await look()
-			if (good !== false) return good
+		let good = await look()
+		while (good === false && trip && !lost && Math.abs(Date.now() - trip.time) < PASSING_LIMIT) {
 			await pause(ARRIVAL_PAUSE)
+			good = await look()
 		}
-		return false
+		return good
 	}
 
 	// renew resolves to whether the session is good again. A renewal may lose to

@@ -444,7 +444,7 @@ func TestProviders(t *testing.T) {
 			bare401:     true,
 			silent:      true,
 		},
-		"tinyauth":             {headerField: "Remote-User"},
+		"tinyauth":             {headerField: "Remote-User", bare401: true},
 		"traefik-forward-auth": {headerField: "X-Forwarded-User", authPaths: []string{"/_oauth"}, silent: true},
 	}
 	if !reflect.DeepEqual(providers, want) {

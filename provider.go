@@ -24,8 +24,8 @@ type provider struct {
 	// complete tells that no login redirect of its points anywhere else.
 	complete bool
 	// bare401 tells that it may refuse by a 401 alone, which does not say where the
-	// login is: that starts at the first of its login URLs under authPaths, and ends
-	// at the path given as rd.
+	// login is: that starts at the first of its login URLs under authPaths, if there is
+	// one, and ends at the path given as rd.
 	bare401 bool
 	// silent tells that a login goes by redirects alone while the SSO session lives.
 	silent bool
@@ -49,7 +49,9 @@ var providers = map[string]provider{
 		bare401:     true,
 		silent:      true,
 	},
-	"tinyauth": {headerField: "Remote-User"},
+	// Its login page is like Authelia's. Whom it takes for a program, by the name or, up to
+	// version 4, by what it accepts, gets a 401.
+	"tinyauth": {headerField: "Remote-User", bare401: true},
 	"traefik-forward-auth": {
 		headerField: "X-Forwarded-User",
 		authPaths:   []string{"/_oauth"},

@@ -388,7 +388,13 @@ func isExpired(w *responseWriter, status int) bool {
 	case redirects:
 		return leadsAway(&w.target, location)
 	}
-	return status == http.StatusUnauthorized && header["Www-Authenticate"] == nil && (location != "" || w.h.auth.bare401 && w.h.startPath != "")
+	return status == http.StatusUnauthorized && header["Www-Authenticate"] == nil && (location != "" || w.h.auth.bare401 && hasNext(w))
+}
+
+// hasNext reports whether a 401 alone can be answered: a visit to the refresh path, and
+// what follows it, has to go on to a login.
+func hasNext(w *responseWriter) bool {
+	return w.h.startPath != "" || w.kind != kindRefresh && w.kind != kindLogin
 }
 
 // isFromServer reports whether a refusal comes from a server, and was not made by Traefik

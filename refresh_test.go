@@ -437,6 +437,7 @@ func TestRefusedForCertain(t *testing.T) {
 		{"a 401 with a Location", "authelia", answering(401, dated, away), true},
 		{"a 401 without", "authelia", answering(401, dated), false},
 		{"a 401 where a login can be started", "oauth2-proxy", answering(401, dated), true},
+		{"a 401 for a program", "tinyauth", answering(401, dated), true},
 		{"a 401 of one that would lead to its login", "authentik", answering(401, dated), false},
 		{"a 401 with a challenge of its own", "oauth2-proxy", answering(401, dated, "WWW-Authenticate: Basic"), false},
 		{"a 401 that Traefik makes itself", "oauth2-proxy", answering(401), false},

@@ -97,10 +97,11 @@
 	const ignore = () => {}
 
 	// What must outlast this run of the worker is kept in a cache of our own.
-	// Its keys lie under the refresh path, which no app looks up in a cache. An
-	// app may delete it, and storage may be full: then less is known.
+	// Its keys lie under a refresh path, which no app looks up in a cache. An
+	// app may delete it, and storage may be full: then less is known. The apps of a host
+	// share what they know of a trip, as they share the cookies of a login.
 	const CACHE = 'reauth'
-	const TRIP = `${refreshPath}?trip`
+	const TRIP = '/_reauth?trip'
 	const LOST = `${refreshPath}?lost`
 	const recall = (key) =>
 		caches
@@ -132,6 +133,9 @@
 	let unproven = 0
 	// When the last trip began, while the session has not been good since.
 	let trip
+	// The visits that may be on their way to the login, by the tabs that they become
+	// otherwise.
+	const visits = new Set()
 	// Since when and for how long nothing is asked, how many renewals were in vain,
 	// and the paths that were refused since.
 	let lost
@@ -248,18 +252,30 @@
 			() => false,
 		)
 
-	// A clock that was set back does not make the pause longer.
-	const isAway = () => trip !== undefined && Math.abs(Date.now() - trip.time) < TRIP_PAUSE
+	// isAway tells whether a tab is at the login. A clock that was set back does not make
+	// the pause longer.
+	const isAway = (limit = TRIP_PAUSE) =>
+		visits.size > 0 || (trip !== undefined && Math.abs(Date.now() - trip.time) < limit)
 
 	// pass waits for a tab that is away, which may only be passing through the login unless a
 	// renewal in vain has told otherwise, and resolves to what the probe says.
 	const pass = async () => {
 		let good = await look()
-		while (good === false && trip && !lost && Math.abs(Date.now() - trip.time) < PASSING_LIMIT) {
+		for (
+			let left = PASSING_LIMIT;
+			good === false && !lost && left > 0 && isAway(PASSING_LIMIT);
+			left -= ARRIVAL_PAUSE
+		) {
 			await pause(ARRIVAL_PAUSE)
 			good = await look()
 		}
 		return good
+	}
+
+	// recallTrip finds out what another app's worker knows.
+	const recallTrip = async () => {
+		const other = await recall(TRIP)
+		if (other && !(trip?.time > other.time)) trip = other
 	}
 
 	// renew resolves to whether the session is good again. A renewal may lose to
@@ -268,12 +284,14 @@
 	const renew = () => {
 		renewal ??= (async () => {
 			await recalled
-			if (isAway()) {
+			await recallTrip()
+			if (!silent || isAway()) {
+				// Nothing is tried, but a login may have been made.
 				const good = await pass()
 				if (good) renewals++
 				if (good !== false) return good
 			}
-			for (let tries = !silent || isAway() ? 0 : lost ? 1 : 2; tries > 0; tries--) {
+			for (let tries = !silent ? 0 : lost ? 1 : 2; tries > 0 && !isAway(); tries--) {
 				const came = await follow(refreshPath)
 				const good = await ask()
 				if (good) renewals++
@@ -281,7 +299,11 @@
 				if (!came) break
 			}
 			const { vain = 0, paths = [] } = lost ?? {}
-			await setLost({ time: Date.now(), wait: Math.min(FIRST_WAIT * 2 ** vain, LONGEST_WAIT), vain: vain + 1, paths })
+			// What waits for a tab was not in vain.
+			const next = isAway()
+				? { wait: FIRST_WAIT, vain }
+				: { wait: Math.min(FIRST_WAIT * 2 ** vain, LONGEST_WAIT), vain: vain + 1 }
+			await setLost({ time: Date.now(), paths, ...next })
 			return false
 		})().finally(() => {
 			renewal = undefined
@@ -308,7 +330,10 @@
 		if (next || before) await remember(TRIP, next)
 	}
 	// depart notes that a tab leaves for the login.
-	const depart = () => setTrip({ time: Date.now() })
+	const depart = async () => {
+		await recalled
+		await setTrip({ time: Date.now() })
+	}
 	const setLost = (next) => {
 		const before = lost
 		lost = next
@@ -426,8 +451,6 @@
 			return send(request)
 		}
 		const answer = await fetch(request)
-		// Of a visit, which leads to the login unless the session is good.
-		if (answer.type === 'opaqueredirect') look().then((good) => good === false && depart(), ignore)
 		if (isOfOrigin(request) && isRefused(answer)) throw new TypeError('There is no session without cookies.')
 		return answer
 	}
@@ -462,6 +485,7 @@
 		// The tab that had the focus last comes first.
 		const tab = tabs.find((client) => isVisible(client) && !isReserved(pathOf(client)))
 		await recalled
+		await recallTrip()
 		if (!tab || (!isWanted && isAway())) return
 		await depart()
 		// While a worker activates, the visit waits for it: it is not awaited.
@@ -492,24 +516,18 @@
 	const unanswered = new WeakSet()
 
 	// arrive looks after a visit that the app's worker answers. What the network answers
-	// needs no session, or leads to the login by itself; a renewal beside that would end
-	// it. So would one beside an answer that the app's worker has from there, which never
-	// becomes a tab of the app's.
+	// needs no session, or leads to the login by itself, whether or not it comes by way of
+	// the app's worker. Then it never becomes a tab of the app's, and a renewal beside it
+	// would end the login.
 	const arrive = async (event) => {
 		notePreloads()
 		if ((await look()) !== false) return
 		const { resultingClientId, request } = event
-		if (unanswered.has(event)) {
-			const before = trip
-			await depart()
-			const departed = trip
-			const tab = await becomeTab(resultingClientId)
-			// It was no login that the network led to.
-			if (tab && !isReserved(pathOf(tab)) && trip === departed) await setTrip(before)
-			return
-		}
+		visits.add(resultingClientId)
 		const tab = await becomeTab(resultingClientId)
-		if (!tab) return
+		const isUnknown = visits.delete(resultingClientId)
+		if (tab ? isReserved(pathOf(tab)) : isUnknown) await depart()
+		if (!tab || unanswered.has(event)) return
 		if (isVisible(tab)) await doubt()
 		// A reload is a wish.
 		const isWanted = request.cache === 'no-cache' || request.cache === 'reload'
@@ -534,18 +552,19 @@
 	const first = (event) => {
 		restore()
 		const { request } = event
+		// What a tab asks for shows that it is there.
+		visits.delete(event.clientId)
 		if (!isOfOrigin(request)) return
 		const path = pathOf(request)
+		const isVisit = request.mode === 'navigate' && request.destination === 'document'
 		if (isReserved(path)) {
 			event.stopImmediatePropagation()
 			event.waitUntil(doubt())
-			if (request.mode === 'navigate' && (path === refreshPath || path === startPath)) {
-				event.waitUntil(depart())
-			}
+			if (isVisit && (path === refreshPath || path === startPath)) event.waitUntil(depart())
 			if (request.mode === 'navigate' && request.method === 'GET' && preloads !== false) {
 				event.respondWith(takePreloaded(event))
 			}
-		} else if (request.mode === 'navigate' && request.destination === 'document') {
+		} else if (isVisit) {
 			event.waitUntil(arrive(event))
 		}
 	}

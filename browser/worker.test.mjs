@@ -42,10 +42,11 @@ class ExtendableEvent extends Event {
 
 // The real respondWith ends the dispatch, and takes one answer before its end.
 class FetchEvent extends ExtendableEvent {
-	constructor(request, resultingClientId = '') {
+	constructor(request, resultingClientId = '', clientId = '') {
 		super('fetch', { cancelable: true })
 		this.request = request
 		this.resultingClientId = resultingClientId
+		this.clientId = clientId
 		this.preloadResponse = Promise.resolve()
 	}
 
@@ -165,6 +166,8 @@ class Browser {
 	open = new Set()
 	redirects = new Set()
 	lost = new Set()
+	// A path that is refused whether or not the session is good.
+	refused
 	// Whether the auth server can tell nothing of a session.
 	broken = false
 	// The answer to a visit.
@@ -228,7 +231,7 @@ class Browser {
 		}
 		if (this.broken) return new Response('broken', { status: 502 })
 		if (request.mode === 'navigate') return this.visited()
-		const good = this.session || this.open.has(pathname)
+		const good = (this.session && pathname !== this.refused) || this.open.has(pathname)
 		await held(pathname)
 		if ((!good || this.altered) && request.integrity) throw new TypeError('Failed to fetch')
 		if (this.redirects.has(pathname)) return Object.defineProperty(refusal(), 'redirected', { value: true })
@@ -387,8 +390,9 @@ class Worker {
 	}
 
 	// dispatch returns the fetch event that a request comes to.
-	dispatch(request, resultingClientId) {
-		const event = new FetchEvent(typeof request === 'string' ? new WorkerRequest(request) : request, resultingClientId)
+	dispatch(request, resultingClientId, clientId) {
+		const given = typeof request === 'string' ? new WorkerRequest(request) : request
+		const event = new FetchEvent(given, resultingClientId, clientId)
 		this.scope.dispatchEvent(event)
 		event.over = true
 		return event
@@ -1683,23 +1687,131 @@ test('a visit that the network answers with a page is at no login', async () => 
 	assert.deepEqual(browser.tab.visits, [VISIT])
 })
 
-test("a visit that the app's worker has led to the login is there", async () => {
-	const redirects = (type) => Object.defineProperty(new Response(), 'type', { value: type })
-	for (const [good, type, away] of [
-		[false, 'opaqueredirect', true],
-		[true, 'opaqueredirect', false],
-		[false, 'default', false],
+test("a visit is on its way until its page asks for something, or is a tab of the app's", async () => {
+	const browser = new Browser()
+	browser.expire(true)
+	browser.tabs = []
+	const worker = browser.start({ app: shell })
+	const visit = worker.visit('/', { tab: 'new' })
+	await idle()
+	const answer = worker.get(post('/a', 'body'))
+	await idle()
+	assert.equal(browser.count(RENEWAL), 0)
+	worker.dispatch('/page.js', undefined, 'new')
+	await worker.wait(answer)
+	assert.equal(browser.count(RENEWAL), 1)
+	await worker.wait(visit)
+	// It was no departure either.
+	browser.expire(true)
+	browser.pass(MINUTE)
+	await worker.get(post('/a', 'body'))
+	assert.equal(browser.count(RENEWAL), 2)
+})
+
+test('nothing waits long for a visit, nor at all for a tab that was sent after a renewal in vain', async () => {
+	for (const [leave, longest] of [
+		[(worker) => void worker.visit('/', { tab: 'none' }), 5 * SECOND],
+		[(worker) => worker.get('/sent'), 0],
 	]) {
 		const browser = new Browser()
-		browser.session = good
-		const worker = browser.start({ app: answering((request, scope) => scope.fetch(request)) })
-		browser.visited = () => redirects(type)
-		await worker.wait(worker.visit('/', { tab: 'none' }))
-		browser.expire(true)
-		browser.pass(MINUTE)
-		assert.equal(await worker.wait(worker.get('/a')), away ? FAILED : '200 answer to /a')
-		assert.equal(browser.count(RENEWAL), away ? 0 : 1)
+		browser.expire(false)
+		const worker = browser.start()
+		await leave(worker)
+		await idle()
+		worker.ask(navigation('/auth/callback'))
+		const asked = browser.now
+		assert.equal(await worker.wait(worker.get('/a')), FAILED)
+		// The visit looks for its tab as often, by the same clock.
+		assert.ok(browser.now - asked <= 2.2 * longest)
 	}
+})
+
+test('visits at the same time, or of which one leads to the next, are at no login once they are tabs', async () => {
+	const browser = new Browser()
+	browser.expire(true)
+	browser.tabs = []
+	const worker = browser.start()
+	const visits = ['one', 'two', 'two'].map((tab) => worker.visit('/public', { tab }))
+	await idle()
+	browser.tabs = [new Tab({ id: 'one' }), new Tab({ id: 'two' })]
+	await Promise.all(visits.map((visit) => worker.wait(visit)))
+	assert.equal(await worker.get(post('/a', 'body')), '200 answer to body')
+	assert.equal(browser.count(RENEWAL), 1)
+})
+
+test("a tab that shows a page of the auth server's on this host is at the login", async () => {
+	const browser = new Browser()
+	browser.expire(true)
+	browser.tab.url = `${ORIGIN}/auth/sign_in`
+	const worker = browser.start()
+	await worker.visit('/')
+	browser.pass(MINUTE)
+	assert.equal(await worker.get('/a'), FAILED)
+	assert.equal(browser.count(RENEWAL), 0)
+})
+
+test('a frame at the refresh path is no tab at the login', async () => {
+	const browser = new Browser()
+	browser.expire(true)
+	const worker = browser.start()
+	for (const path of [REFRESH, START]) worker.ask(navigation(path, 'default', 'iframe'))
+	assert.equal(await worker.get('/a'), '200 answer to /a')
+	assert.equal(browser.count(RENEWAL), 1)
+})
+
+test("renewals wait while another app's tab is at the login", async () => {
+	const browser = new Browser()
+	const worker = browser.start()
+	await worker.get('/a')
+	const cache = await browser.caches.open('reauth')
+	await cache.put(`${REFRESH}?trip`, Response.json({ time: browser.now }))
+	browser.expire(true)
+	browser.pass(MINUTE)
+	assert.equal(await worker.get('/a'), FAILED)
+	assert.equal(browser.count(RENEWAL), 0)
+	assert.deepEqual(browser.tab.visits, [])
+	browser.pass(5 * MINUTE)
+	assert.equal(await worker.get('/a'), '200 answer to /a')
+})
+
+test('a renewal is not tried once more beside a tab that has left for the login', async () => {
+	const browser = new Browser()
+	browser.expire(false)
+	const worker = browser.start()
+	const release = browser.hold(REFRESH)
+	const answer = worker.get('/a')
+	await idle()
+	worker.ask(navigation(START))
+	release()
+	assert.equal(await worker.wait(answer), FAILED)
+	assert.equal(browser.count(RENEWAL), 1)
+	assert.deepEqual(browser.tab.visits, [])
+})
+
+test('who waits for a tab at the login does not wait longer each time', async () => {
+	const browser = new Browser()
+	browser.expire(false)
+	browser.tab.visibilityState = 'hidden'
+	const worker = browser.start()
+	worker.ask(navigation(REFRESH))
+	for (let i = 0; i < 10; i++) {
+		assert.equal(await worker.wait(worker.get('/a')), FAILED)
+		browser.pass(30 * SECOND)
+	}
+	browser.renewable = true
+	browser.pass(30 * SECOND)
+	assert.equal(await worker.get('/a'), '200 answer to /a')
+	assert.equal(browser.count(RENEWAL), 1)
+})
+
+test('where no login goes in silence, a path that is refused beside a good session makes no trip', async () => {
+	const browser = new Browser()
+	const worker = browser.start({ silent: false })
+	browser.refused = '/admin'
+	for (let i = 0; i < 3; i++) assert.equal(await worker.get(post('/admin', 'body')), FAILED)
+	assert.deepEqual(browser.tab.visits, [])
+	assert.equal(await worker.get('/a'), '200 answer to /a')
+	assert.equal(browser.count(RENEWAL), 0)
 })
 
 // ---- What the app's own worker fetches ----

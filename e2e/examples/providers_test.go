@@ -303,7 +303,7 @@ func TestDockerExamplesArePinnedAndKeepToThemselves(t *testing.T) {
 				t.Fatal(err)
 			}
 			for name, service := range project.Services {
-				if !regexp.MustCompile(`:v?\d+(\.\d+)*$`).MatchString(service.Image) {
+				if !regexp.MustCompile(`:v?\d+\.\d+(\.\d+)*$`).MatchString(service.Image) {
 					t.Errorf("%s is not pinned: %s", name, service.Image)
 				}
 				if len(service.Ports) > 0 && name != "traefik" {

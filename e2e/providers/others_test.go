@@ -127,17 +127,28 @@ func TestOthersLeadThroughTheLogin(t *testing.T) {
 	})
 }
 
-// What tinyauth takes for no browser gets a 401 that leads nowhere, by which a program
-// is served better than by the plugin's.
+// What tinyauth takes for no browser gets a 401 that leads nowhere, and so does every call
+// up to its version 4: it is an expired session, but no login begins with it.
 func TestTinyauthRefusesPrograms(t *testing.T) {
 	const host = tinyauthHost + "-app"
 	seen := newClient(t, host)
 	seen.LogIn(seen.url("/"))
 	seen.send("GET", "/seen", "", fetch...)
-	for _, path := range []string{"/budget", "/_reauth", "/_reauth?probe"} {
-		res := newClient(t, host).send("GET", path, "", "User-Agent: curl/8.0.0", "Accept: */*")
-		if res.StatusCode != http.StatusUnauthorized || res.IsChallenge() || res.Text != standin.TinyauthRefusal {
-			t.Errorf("%s: got %s", path, describe(res))
+	ask := func(path string, headers ...string) response {
+		return newClient(t, host).send("GET", path, "", append(headers, "User-Agent: curl/8.0.0")...)
+	}
+	if res := ask("/budget", fetch...); !res.IsChallenge() {
+		t.Errorf("call: got %s", describe(res))
+	}
+	if res := ask("/_reauth?probe", fetch...); !isProbed(res, "false") {
+		t.Errorf("probe: got %s", describe(res))
+	}
+	if res := ask("/sw.js", forWorker...); !isRecovery(res) {
+		t.Errorf("worker script: got %s", describe(res))
+	}
+	for _, headers := range [][]string{fetch, navigation} {
+		if res := ask("/_reauth?rd=/a", headers...); res.StatusCode != http.StatusUnauthorized || res.IsChallenge() || res.Text != standin.TinyauthRefusal {
+			t.Errorf("refresh path: got %s", describe(res))
 		}
 	}
 }

@@ -101,7 +101,8 @@ func (a Authelia) ServeHTTP(rw http.ResponseWriter, req *http.Request) {
 	_, _ = io.WriteString(rw, `<a href="`+url.PathEscape(location)+`">`+http.StatusText(status)+`</a>`)
 }
 
-// Tinyauth is a stand-in for tinyauth. It knows a browser by its name.
+// Tinyauth is a stand-in for tinyauth. It knows a browser by its name, as version 5 does.
+// Version 4 goes by what is accepted, and answers alike.
 type Tinyauth struct {
 	// URL is where browsers find its page.
 	URL string

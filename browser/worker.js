@@ -108,11 +108,15 @@
 			.match(key, { cacheName: CACHE })
 			.then((found) => found?.json())
 			.catch(ignore)
-	const remember = (key, value) =>
-		caches
-			.open(CACHE)
+	// One after the other: the last is what counts.
+	let remembered = Promise.resolve()
+	const remember = (key, value) => {
+		remembered = remembered
+			.then(() => caches.open(CACHE))
 			.then((cache) => (value ? cache.put(key, new Response(JSON.stringify(value))) : cache.delete(key)))
 			.catch(ignore)
+		return remembered
+	}
 
 	// All that a run of the worker remembers.
 	// What the last probe or refusal said: good, or not, or undefined if nobody could
@@ -274,7 +278,8 @@
 
 	// recallTrip finds out what another app's worker knows.
 	const recallTrip = async () => {
-		const other = await recall(TRIP)
+		await remembered
+		const other = visits.size === 0 && (await recall(TRIP))
 		if (other && !(trip?.time > other.time)) trip = other
 	}
 
@@ -325,9 +330,10 @@
 	}
 
 	const setTrip = async (next) => {
-		const before = trip
+		const hasChanged = next || trip || visits.size > 0
 		trip = next
-		if (next || before) await remember(TRIP, next)
+		if (!next) visits.clear()
+		if (hasChanged) await remember(TRIP, next)
 	}
 	// depart notes that a tab leaves for the login.
 	const depart = async () => {
@@ -501,6 +507,19 @@
 		if (sharesWorkers) tab.postMessage({})
 	}
 
+	// embark notes that a visit is on its way, for other runs and other workers as well: an
+	// update that is looked for beside it may bring a recovery script.
+	const embark = (id) => {
+		visits.add(id)
+		return remember(TRIP, { time: Date.now() })
+	}
+	// disembark ends that, and resolves to whether it was still so.
+	const disembark = async (id) => {
+		if (!visits.delete(id)) return false
+		if (visits.size === 0) await remember(TRIP, trip)
+		return true
+	}
+
 	// becomeTab resolves to the tab of a visit once it shows the app. Engines differ in
 	// when clients.get tells: at once, with nothing or half a client, or in the end.
 	const becomeTab = async (id) => {
@@ -523,9 +542,9 @@
 		notePreloads()
 		if ((await look()) !== false) return
 		const { resultingClientId, request } = event
-		visits.add(resultingClientId)
+		await embark(resultingClientId)
 		const tab = await becomeTab(resultingClientId)
-		const isUnknown = visits.delete(resultingClientId)
+		const isUnknown = await disembark(resultingClientId)
 		if (tab ? isReserved(pathOf(tab)) : isUnknown) await depart()
 		if (!tab || unanswered.has(event)) return
 		if (isVisible(tab)) await doubt()
@@ -553,7 +572,7 @@
 		restore()
 		const { request } = event
 		// What a tab asks for shows that it is there.
-		visits.delete(event.clientId)
+		if (visits.has(event.clientId)) event.waitUntil(disembark(event.clientId))
 		if (!isOfOrigin(request)) return
 		const path = pathOf(request)
 		const isVisit = request.mode === 'navigate' && request.destination === 'document'

@@ -1726,6 +1726,42 @@ test('nothing waits long for a visit, nor at all for a tab that was sent after a
 	}
 })
 
+test('a visit that is on its way is known to another run of the worker, and forgotten once it is there', async () => {
+	const browser = new Browser()
+	browser.expire(false)
+	browser.tabs = []
+	const worker = browser.start()
+	const visit = worker.visit('/', { tab: 'new' })
+	await idle()
+	const update = browser.start({ recovering: true, active: worker })
+	assert.equal(await update.wait(update.extend('install')), 'rejected')
+	assert.equal(browser.count(RENEWAL), 0)
+	browser.tabs = [new Tab({ id: 'new' })]
+	await worker.wait(visit)
+	browser.renewable = true
+	browser.pass(MINUTE)
+	assert.equal(await browser.start().get('/a'), '200 answer to /a')
+	assert.equal(browser.count(RENEWAL), 1)
+})
+
+test('a visit that has led to a good session is no departure', async () => {
+	for (const restart of [false, true]) {
+		const browser = new Browser()
+		browser.expire(true)
+		let worker = browser.start()
+		const visit = worker.visit('/', { tab: 'none' })
+		await idle()
+		browser.begin()
+		await worker.wait(worker.get('/a'))
+		await worker.wait(visit)
+		browser.expire(true)
+		browser.pass(MINUTE)
+		if (restart) worker = browser.start()
+		assert.equal(await worker.get('/a'), '200 answer to /a')
+		assert.equal(browser.count(RENEWAL), 1)
+	}
+})
+
 test('visits at the same time, or of which one leads to the next, are at no login once they are tabs', async () => {
 	const browser = new Browser()
 	browser.expire(true)

@@ -71,25 +71,27 @@ function prepare(page) {
 }
 
 // isCovered tells whether a worker with the refresh script controls the page, which it
-// is asked as the script asks.
-const isCovered = async () => {
+// is asked as the script asks. One without the script says nothing, which no event tells
+// before the limit.
+const isCovered = async (limit) => {
 	const { controller } = navigator.serviceWorker
 	if (!controller) return false
 	const { port1, port2 } = new MessageChannel()
 	const answer = new Promise((resolve) => {
 		port1.onmessage = ({ data }) => resolve(data)
-		// A worker without the script says nothing, which no event tells.
-		setTimeout(resolve, 2000, false)
+		navigator.serviceWorker.addEventListener('controllerchange', () => resolve(false), { once: true })
+		setTimeout(resolve, limit, false)
 	})
 	controller.postMessage({ type: 'REAUTH_IN_CHARGE' }, [port2])
 	return answer
 }
 
 // covered resolves once the page is covered. Questions are put sparingly: a new worker
-// waits for what the old one has to do.
+// waits for what the old one has to do, and Chromium may wait until that has had nothing
+// to do for 30 seconds.
 export async function covered(page) {
 	try {
-		await page.waitForFunction(isCovered, { polling: 100 })
+		await page.waitForFunction(isCovered, { polling: 100 }, page.longest ?? 40_000)
 	} catch (cause) {
 		throw new Error(`not covered: ${await page.evaluate(describeWorkers)}`, { cause })
 	}
@@ -105,7 +107,7 @@ const describeWorkers = async () => {
 // uncovered resolves once a worker without the refresh script controls the page.
 export async function uncovered(page) {
 	await page.waitForFunction(() => Boolean(navigator.serviceWorker.controller))
-	if (await page.evaluate(isCovered)) throw new Error('the refresh script is in charge')
+	if (await page.evaluate(isCovered, 2000)) throw new Error('the refresh script is in charge')
 }
 
 // distrust has the worker ask anew whether the session is good with the next request.

@@ -135,6 +135,8 @@ function fill(input, text) {
 }
 
 class WebKitPage {
+	// How long a script may take, in milliseconds: the driver runs one after the other.
+	longest = 2000
 	#session
 	#closed
 

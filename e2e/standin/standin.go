@@ -70,6 +70,20 @@ func servePortal(rw http.ResponseWriter, req *http.Request, cookie, parameter st
 	}
 }
 
+// isRefusal reports whether Traefik asks, at path, about a request without a session. It
+// answers what is anything else.
+func isRefusal(rw http.ResponseWriter, req *http.Request, path, cookie, parameter string) bool {
+	switch {
+	case req.URL.Path != path:
+		servePortal(rw, req, cookie, parameter)
+	case hasSession(req, cookie):
+		passWith(rw)
+	default:
+		return true
+	}
+	return false
+}
+
 // Authelia is a stand-in for Authelia. Its session does not slide.
 type Authelia struct {
 	// URL is where browsers find its portal.
@@ -77,12 +91,7 @@ type Authelia struct {
 }
 
 func (a Authelia) ServeHTTP(rw http.ResponseWriter, req *http.Request) {
-	if req.URL.Path != "/api/authz/forward-auth" {
-		servePortal(rw, req, AutheliaCookie, "rd")
-		return
-	}
-	if hasSession(req, AutheliaCookie) {
-		passWith(rw)
+	if !isRefusal(rw, req, "/api/authz/forward-auth", AutheliaCookie, "rd") {
 		return
 	}
 	method := req.Header.Get("X-Forwarded-Method")
@@ -112,12 +121,7 @@ type Tinyauth struct {
 const TinyauthRefusal = `{"message":"Unauthorized","status":401}`
 
 func (t Tinyauth) ServeHTTP(rw http.ResponseWriter, req *http.Request) {
-	if req.URL.Path != "/api/auth/traefik" {
-		servePortal(rw, req, TinyauthCookie, "redirect_uri")
-		return
-	}
-	if hasSession(req, TinyauthCookie) {
-		passWith(rw)
+	if !isRefusal(rw, req, "/api/auth/traefik", TinyauthCookie, "redirect_uri") {
 		return
 	}
 	if !strings.Contains(req.Header.Get("User-Agent"), "Mozilla") {

@@ -119,16 +119,19 @@ func TestStrippedTooEarly(t *testing.T) {
 	for _, order := range []string{"strip-recipes, reauth-recipes, authentik", "reauth-recipes, strip-recipes, authentik"} {
 		t.Run(order, func(t *testing.T) {
 			_, traefik, b := startPrefixes(t, map[string]string{"[reauth-recipes, authentik, strip-recipes]": "[" + order + "]"})
-			for range 2 {
+			const rounds = 10
+			for range rounds {
 				for _, prefix := range []string{"/budget", "/recipes"} {
 					if res := b.Send("GET", appsURL+prefix+"/a", "", fetch...); res.StatusCode != http.StatusUnauthorized {
 						t.Errorf("%s got %s", prefix, res)
 					}
 				}
 			}
-			// It is logged before the answer.
-			if n := strings.Count(traefik.Log(), strippedWarning); n != 1 {
-				t.Errorf("warned %d times", n)
+			// An instance logs it once, before the answer. Traefik makes new ones with
+			// the configuration of each of three providers, in any order: the file, its
+			// own and the certificates resolver.
+			if n := strings.Count(traefik.Log(), strippedWarning); n < 1 || n > 3 {
+				t.Errorf("warned %d times in %d rounds", n, rounds)
 			}
 			if res := b.LogIn(appsURL + "/recipes/a"); res.StatusCode != http.StatusNotFound || res.Request.URL.String() != appsURL+"/a" {
 				t.Errorf("the login led to %s %s", res.Status, res.Request.URL)

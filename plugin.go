@@ -10,7 +10,8 @@
 // behind it, and native library calls in place of loops over bytes.
 //
 // This file holds the options and what tells one request from another; refresh.go
-// holds what becomes of answers, and cors.go what other origins may do.
+// holds what becomes of answers, page.go what a person sees, and cors.go what other origins
+// may do.
 package reauth
 
 import (
@@ -74,6 +75,13 @@ type Config struct {
 	// script: it renews the session and replays refused requests in the browser.
 	// docs/trust.md lists what it does there. Default: true
 	ServiceWorker bool `json:"serviceWorker"`
+
+	// OwnServiceWorker gives an app without a service worker the plugin's own, with the
+	// refresh script alone, in the scope of the folder that RefreshPath is in. A refused
+	// visit then gets a page that registers it and goes on to the login, in place of the
+	// login redirect. An app's own worker is never replaced. It takes ServiceWorker.
+	// Default: false
+	OwnServiceWorker bool `json:"ownServiceWorker"`
 
 	// AccessControlAllowOriginList lists the origins that may read responses:
 	// exact ones (https://example.com), https://*.example.com for one or more
@@ -152,6 +160,10 @@ func New(_ context.Context, next http.Handler, config *Config, name string) (mid
 	authPaths := parseAuthPaths(&found, set.AuthPaths)
 	refreshPath := parseRefreshPath(&found, set.RefreshPath, authPaths)
 	loginURLs := parseLoginURLs(&found, set.LoginURLs)
+	if config.OwnServiceWorker && !config.ServiceWorker {
+		found.add("ownServiceWorker", "true", "the worker is the refresh script, which serviceWorker turns off",
+			"leave serviceWorker out, or write false")
+	}
 	policy := parseCORSPolicy(&found, config)
 	if len(found.list) > 0 {
 		return nil, found.err()
@@ -170,6 +182,7 @@ func New(_ context.Context, next http.Handler, config *Config, name string) (mid
 		cors:          policy,
 		challenge:     "Reauth realm=" + quote(name) + ", uri=" + quote(refreshPath),
 		challengeBody: challengeBody(refreshPath),
+		own:           config.OwnServiceWorker,
 	}
 	// Until something shows the contrary, who names a provider or a header is believed to
 	// have listed it: what other providers' logins point to nobody knows beforehand.
@@ -374,6 +387,8 @@ type handler struct {
 	// recoveryScript in its place. Both are empty if the option is off.
 	refreshScript  string
 	recoveryScript string
+	// own tells whether an app without a worker gets the refresh script as one.
+	own bool
 	// reachable are the sources of CSP that either script needs.
 	reachable []string
 
@@ -396,6 +411,8 @@ const (
 	kindForeign kind = iota
 	// kindNavigation is a person's visit, which a login redirect serves well.
 	kindNavigation
+	// kindVisit is one that may be answered by a page of the plugin's, if it is refused.
+	kindVisit
 	// kindAPI is a request of a script or for a subresource.
 	kindAPI
 	// kindUpgrade is a WebSocket's handshake or any other upgrade, to which CORS
@@ -456,6 +473,9 @@ func kindOf(h *handler, req *http.Request) kind {
 		return kindRefresh
 	}
 	if isNavigation(header) {
+		if h.own && isVisit(req) {
+			return kindVisit
+		}
 		return kindNavigation
 	}
 	if h.refreshScript != "" && isWorkerScript(req) {
@@ -492,6 +512,10 @@ var navigationDests = map[string]bool{
 	"object":      true,
 }
 
+// scriptHeaders are set by scripts alone: those of jQuery and others, of Actual, of htmx,
+// and of Turbo, which both ask for HTML.
+var scriptHeaders = []string{"X-Requested-With", "X-Actual-Token", "Hx-Request", "Turbo-Frame", "X-Turbo-Request-Id"}
+
 // isNavigation reports whether a person navigates, rather than a script or a
 // page asking for a part of it. Fetch metadata decides where the browser sends
 // it, which is on https and localhost only.
@@ -500,8 +524,10 @@ func isNavigation(header http.Header) bool {
 	if mode != "" || dest != "" {
 		return mode == "navigate" || navigationDests[dest]
 	}
-	if header["X-Requested-With"] != nil || header["X-Actual-Token"] != nil {
-		return false
+	for _, name := range scriptHeaders {
+		if header[name] != nil {
+			return false
+		}
 	}
 	if isDataType(header.Get("Content-Type")) {
 		return false
@@ -568,6 +594,13 @@ func serve(h *handler, k kind, rw http.ResponseWriter, req *http.Request) {
 	}
 	if k == kindRefresh && serveRefresh(w, req) {
 		return
+	}
+	if k == kindVisit {
+		w.uri = req.URL.EscapedPath()
+		if _, query, asks := strings.Cut(req.RequestURI, "?"); asks {
+			w.uri += "?" + query
+		}
+		w.elsewhere = sentFromElsewhere(req.Header)
 	}
 	w.header = req.Header
 	w.marked = mark(h, req.Header)

@@ -162,6 +162,9 @@ func TestWhichRequestsAreChallenged(t *testing.T) {
 		{"bare: html in a second line", "GET", "/", []string{"Accept: image/png", "Accept: text/html"}, untouched},
 		{"bare: posted form", "POST", "/", []string{acceptWeb, "Content-Type: application/x-www-form-urlencoded"}, untouched},
 		{"bare: XMLHttpRequest", "GET", "/", []string{acceptWeb, "X-Requested-With: XMLHttpRequest"}, challenged},
+		{"bare: htmx", "GET", "/", []string{acceptWeb, "HX-Request: true"}, challenged},
+		{"bare: a frame of Turbo's", "GET", "/", []string{acceptWeb, "Turbo-Frame: a"}, challenged},
+		{"bare: Turbo", "GET", "/", []string{acceptWeb, "X-Turbo-Request-Id: 1"}, challenged},
 		{"bare: Actual's token", "GET", "/", []string{acceptWeb, "X-Actual-Token: t"}, challenged},
 		{"bare: sync", "POST", "/sync/sync", []string{acceptWeb, "Content-Type: application/actual-sync"}, challenged},
 		{"bare: JSON", "POST", "/", []string{acceptWeb, "Content-Type: Application/JSON ; charset=utf-8"}, challenged},
@@ -324,13 +327,14 @@ func TestNewReportsEveryProblem(t *testing.T) {
 		AccessControlAllowHeaders:     []string{"*"},
 		AccessControlExposeHeaders:    []string{"X Y"},
 		AccessControlMaxAge:           &negative,
+		OwnServiceWorker:              true,
 	}
 	_, err := New(context.Background(), http.NotFoundHandler(), config, "reauth")
 	if err == nil {
 		t.Fatal("no error")
 	}
 	want := []string{
-		"invalid configuration, 15 problems: (1) ",
+		"invalid configuration, 16 problems: (1) ",
 		`provider "authentic": is not known; write authentik, authelia, oauth2-proxy, tinyauth or traefik-forward-auth, or leave it out`,
 		`headerField "X Y": is not the name of a header`,
 		`authPaths "": the entry is blank; remove it`,
@@ -338,6 +342,7 @@ func TestNewReportsEveryProblem(t *testing.T) {
 		`refreshPath "/outpost.goauthentik.io/refresh": lies under "/outpost.goauthentik.io" of authPaths`,
 		`loginURLs "/": matches every path; write`,
 		`loginURLs "https://auth.example.com/login?next=/": a prefix has neither query nor fragment; write`,
+		`ownServiceWorker "true": the worker is the refresh script, which serviceWorker turns off; leave serviceWorker out`,
 		`accessControlAllowMethods "TRACE": is a method that browsers forbid`,
 		`accessControlAllowMethods "patch": methods are compared with their case; write "PATCH"`,
 		`accessControlAllowMethods "GET, PUT": an entry holds one name; write each name as an entry of its own`,
@@ -401,11 +406,11 @@ func TestNewSaysWhatEveryOptionIs(t *testing.T) {
 	want := []string{
 		`reauth: options of reauth@docker: {"provider":"authentik","headerField":"X-authentik-username","refreshPath":"/_reauth",` +
 			`"loginURLs":["/outpost.goauthentik.io/start","/application/o/authorize/"],"authPaths":["/outpost.goauthentik.io/"],` +
-			`"serviceWorker":true,"accessControlAllowOriginList":null,"accessControlAllowCredentials":false,` +
+			`"serviceWorker":true,"ownServiceWorker":false,"accessControlAllowOriginList":null,"accessControlAllowCredentials":false,` +
 			`"accessControlAllowMethods":null,"accessControlAllowHeaders":null,"accessControlExposeHeaders":null,` +
 			`"accessControlMaxAge":null}` + "\n",
 		`reauth: options of reauth@docker: {"provider":"tinyauth","headerField":"Remote-User","refreshPath":"/renew","loginURLs":["https://login.example.com/"],"authPaths":null,` +
-			`"serviceWorker":false,"accessControlAllowOriginList":["https://a.example.com","https://b.example.com"],` +
+			`"serviceWorker":false,"ownServiceWorker":false,"accessControlAllowOriginList":["https://a.example.com","https://b.example.com"],` +
 			`"accessControlAllowCredentials":true,"accessControlAllowMethods":["PUT"],"accessControlAllowHeaders":["X-A"],` +
 			`"accessControlExposeHeaders":["X-B"],"accessControlMaxAge":0}` + "\n",
 	}

@@ -5,7 +5,6 @@ package reauth
 
 import (
 	"bufio"
-	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -46,15 +45,16 @@ type responseWriter struct {
 	target url.URL
 	// returnTo is where a visit to the refresh path ends, empty for a fetch.
 	returnTo string
-	// elsewhere tells that a page of another origin sent the browser to the
-	// refresh path.
+	// elsewhere tells that a page of another origin sent the browser here, and framed
+	// that it shows the refresh path in a frame.
 	elsewhere bool
+	framed    bool
 	// header is that of the request as it was handed on, marked tells whether its
 	// headerField was emptied, and said what forwardAuth has made of it.
 	header http.Header
 	marked bool
 	said   verdict
-	// uri is the path and the query of a request for the refresh path.
+	// uri is the path and the query of a visit, or of a request for the refresh path.
 	uri string
 	// preset holds the headers that stood before next was called.
 	preset http.Header
@@ -115,6 +115,8 @@ const (
 	outcomeLogin
 	// outcomePage shows the page where there is no login to go through.
 	outcomePage
+	// outcomeVisit shows it in place of the login redirect of a visit.
+	outcomeVisit
 	// outcomePrefix puts the refresh script in front of the app's worker script.
 	outcomePrefix
 	// outcomeRecovery puts the recovery script in place of a login redirect.
@@ -125,7 +127,7 @@ const (
 func outcomeOf(w *responseWriter, status int) outcome {
 	w.said = verdictOf(w, status)
 	mayBeExpired := w.said != verdictPassed && status > 299
-	if w.kind == kindNavigation || !mayBeExpired && (w.kind == kindAPI || w.kind == kindUpgrade) {
+	if w.kind == kindNavigation || !mayBeExpired && (w.kind == kindAPI || w.kind == kindUpgrade || w.kind == kindVisit) {
 		return outcomePass
 	}
 	expired := mayBeExpired && isExpired(w, status)
@@ -136,6 +138,10 @@ func outcomeOf(w *responseWriter, status int) outcome {
 	case kindAPI, kindUpgrade:
 		if expired {
 			return outcomeChallenge
+		}
+	case kindVisit:
+		if expired {
+			return outcomeVisit
 		}
 	case kindScript:
 		if expired {
@@ -223,6 +229,8 @@ func writeHeader(w *responseWriter, status int) {
 		answerLogin(w)
 	case outcomePage:
 		answerPage(w)
+	case outcomeVisit:
+		answerVisit(w)
 	case outcomePrefix:
 		passScript(w)
 	case outcomeRecovery:
@@ -391,10 +399,10 @@ func isExpired(w *responseWriter, status int) bool {
 	return status == http.StatusUnauthorized && header["Www-Authenticate"] == nil && (location != "" || w.h.auth.bare401 && hasNext(w))
 }
 
-// hasNext reports whether a 401 alone can be answered: a visit to the refresh path, and
-// what follows it, has to go on to a login.
+// hasNext reports whether a 401 alone can be answered: a visit, to the refresh path or in
+// place of which its page goes on, and what follows it, has to come to a login.
 func hasNext(w *responseWriter) bool {
-	return w.h.startPath != "" || w.kind != kindRefresh && w.kind != kindLogin
+	return w.h.startPath != "" || w.kind != kindRefresh && w.kind != kindLogin && w.kind != kindVisit
 }
 
 // isFromServer reports whether a refusal comes from a server, and was not made by Traefik
@@ -497,16 +505,25 @@ func serveRefresh(w *responseWriter, req *http.Request) bool {
 			req.Header.Del(tokenHeader)
 			w.kind = kindProbe
 		}
+		if query == "worker" && isWorkerScript(req) {
+			answerOwnScript(w)
+			return true
+		}
 		return false
 	}
 	w.elsewhere = sentFromElsewhere(req.Header)
-	if query == "login" {
+	switch query {
+	case "login":
 		w.kind = kindLogin
 		return false
+	case "status":
+		answerStatus(w)
+		return true
 	}
 	rd := rdValues(query)
 	if len(rd) == 0 {
 		// Asking first would set off a login that the page could not follow.
+		w.framed = isFramed(req.Header)
 		answerPage(w)
 		return true
 	}
@@ -617,10 +634,7 @@ func staysOnHost(h *handler, p string) bool {
 // answerLogin sends the browser where the auth server's 401 means it to go, with the
 // cookies that the login needs.
 func answerLogin(w *responseWriter) {
-	location, cookies := w.Header().Get("Location"), w.Header()["Set-Cookie"]
-	if location == "" {
-		location = w.h.startPath + "?rd=" + url.QueryEscape(w.uri)
-	}
+	location, cookies := loginOf(w)
 	redirect(w, http.StatusFound, location, cookies)
 }
 
@@ -720,57 +734,6 @@ func secondsLeft(token string, now time.Time) (int64, bool) {
 	return int64(left), true
 }
 
-// page is what a visit to the refresh path shows that does not say where to go
-// from there: its script finds out and goes on. It is the same for everyone, so
-// it needs no session.
-const page = `<!doctype html>
-<html lang="en">` + pageContent
-
-// pageElsewhere is page for a visit that was sent from elsewhere, of which its
-// script must believe neither the fragment nor where the tab was before.
-const pageElsewhere = `<!doctype html>
-<html lang="en" data-elsewhere>` + pageContent
-
-const pageContent = `
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<meta name="color-scheme" content="light dark">
-<title>Session expired</title>
-<style>` + pageStyle + `</style>
-<h1>Your session has expired</h1>
-<p id="going">You are taken to the login, and from there back to where you were.
-<p id="back" hidden>You have come back without being logged in.
-<p><a href="?rd=" id="login">Log in</a><span id="home"> and start at the home page if nothing happens</span>.
-<script>` + pageSource + `</script>
-</html>
-`
-
-const pageStyle = `body{font:1.1em/1.5 sans-serif;max-width:26em;margin:4em auto;padding:0 1em}`
-
-// pagePolicy lets the page do what it does and nothing else (https://w3c.github.io/webappsec-csp/).
-var pagePolicy = "default-src 'none'; script-src " + sourceHash(pageSource) + "; style-src " + sourceHash(pageStyle) +
-	"; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-
-func sourceHash(source string) string {
-	sum := sha256.Sum256([]byte(source))
-	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
-}
-
-// answerPage shows the page that finds the way back.
-func answerPage(w *responseWriter) {
-	header := replaceHeader(w)
-	header.Set("Content-Type", "text/html; charset=utf-8")
-	header.Set("Content-Security-Policy", pagePolicy)
-	header.Set("Referrer-Policy", "no-referrer")
-	header.Set("X-Content-Type-Options", "nosniff")
-	header.Set("X-Frame-Options", "DENY")
-	if w.elsewhere {
-		answer(w, http.StatusOK, pageElsewhere)
-		return
-	}
-	answer(w, http.StatusOK, page)
-}
-
 // scriptTypes are the media types that a browser takes a worker's script in
 // (https://mimesniff.spec.whatwg.org/#javascript-mime-type).
 var scriptTypes = map[string]bool{
@@ -834,11 +797,29 @@ func passScript(w *responseWriter) {
 	_, _ = w.Write([]byte(script))
 }
 
-// answerRecovery answers with the recovery script in place of a login redirect.
-func answerRecovery(w *responseWriter) {
+// answerOwnScript answers with the script of the plugin's own worker, whoever asks: it
+// holds nothing secret. Once the option is off that is one which takes the worker away.
+func answerOwnScript(w *responseWriter) {
+	script := retireSource
+	if w.h.own {
+		script = w.h.refreshScript
+	}
+	scriptHeader(w)
+	answer(w, http.StatusOK, script)
+}
+
+// scriptHeader readies the header of a worker's script that is all the plugin's own. As
+// it is not stored, an update is found at once.
+func scriptHeader(w *responseWriter) http.Header {
 	header := replaceHeader(w)
 	header.Set("Content-Type", "text/javascript; charset=utf-8")
 	header.Set("X-Content-Type-Options", "nosniff")
+	return header
+}
+
+// answerRecovery answers with the recovery script in place of a login redirect.
+func answerRecovery(w *responseWriter) {
+	header := scriptHeader(w)
 	// The worker in charge may have a scope that the app allows by this header.
 	header.Set("Service-Worker-Allowed", "/")
 	allowRenewal(w.h, header)

@@ -3,16 +3,23 @@
 // of the app's URL leaves the browser, and an auth server that forgets where a login
 // began does no harm. Where storage is closed the place travels along as rd, which the
 // plugin checks.
+//
+// In place of a refused visit it first gives an app without a service worker the plugin's
+// own. In a frame, where no login can be shown, it waits for one in another tab.
 ;(() => {
+	const { refresh, ...kind } = document.documentElement.dataset
 	// Another app of the host has a place of its own.
-	const KEY = `reauth ${location.pathname}`
-	// How long a place counts that nobody has come back to, in milliseconds.
+	const KEY = `reauth ${refresh}`
+	// How long a place counts that nobody has come back to, and how long the way to the
+	// login waits for the worker, in milliseconds.
 	const LIMIT = 60 * 60 * 1000
+	const REGISTRATION_LIMIT = 3000
 	const root = `${location.origin}/`
 	// The app may be one of several on the host, each under a path of its own.
-	const home = location.origin + location.pathname.replace(/[^/]*$/, '')
+	const home = location.origin + refresh.replace(/[^/]*$/, '')
 
-	const isOurs = (url) => url?.startsWith(root) && new URL(url).pathname !== location.pathname
+	const isOurs = (url) =>
+		url?.startsWith(root) && (new URL(url).pathname !== refresh || url === `${location.origin}${refresh}?status`)
 
 	// recall returns the place that the tab left for the login, if there is one.
 	const recall = () => {
@@ -49,35 +56,87 @@
 		document.getElementById(id).hidden = !shown
 	}
 
+	const ask = () =>
+		fetch(`${refresh}?probe`, { cache: 'no-store', redirect: 'manual' })
+			.then((response) => response.json())
+			.then(
+				({ active }) => active === true,
+				() => false,
+			)
+
+	// logIn goes to the login, from where the tab comes back to place.
+	const logIn = (place) => {
+		if (recall() === place) {
+			location.replace(`${refresh}?login`)
+		} else {
+			const { pathname, search, hash } = new URL(place)
+			location.replace(`${refresh}?rd=${encodeURIComponent(pathname + search + hash)}`)
+		}
+	}
+
+	// register gives the app the plugin's own worker, unless it has one there.
+	const register = async () => {
+		const { serviceWorker } = navigator
+		for (const url of [location.href, home]) if (await serviceWorker.getRegistration(url)) return
+		await serviceWorker.register(`${refresh}?worker`, { scope: home })
+	}
+
+	const visit = async () => {
+		const limit = new Promise((resolve) => setTimeout(resolve, REGISTRATION_LIMIT))
+		// Without service workers, or where they are closed, all else is as ever.
+		await Promise.race([register().catch(() => {}), limit])
+		if ('elsewhere' in kind) {
+			// Who comes from elsewhere goes the way that the auth server knows.
+			location.replace(document.getElementById('login').href)
+		} else {
+			remember(location.href)
+			logIn(location.href)
+		}
+	}
+
+	// wait offers a login in another tab, and goes on once there was one.
+	const wait = (place) => {
+		remember(place)
+		document.getElementById('login').href = `${refresh}#${place}`
+		try {
+			top.location.href = `${refresh}#${top.location.href}`
+			return
+		} catch {
+			// The page around the frame is of another origin.
+		}
+		const check = async () => (await ask()) && location.replace(place)
+		new BroadcastChannel('reauth').onmessage = check
+		addEventListener('focus', check)
+		document.addEventListener('visibilitychange', check)
+	}
+
+	if ('visit' in kind) {
+		visit()
+		return
+	}
 	// Whoever sends a browser here from another origin chooses the fragment and the
 	// entry before, and may be the auth server after a login.
-	const isBack = 'elsewhere' in document.documentElement.dataset || location.search !== ''
+	const isBack = 'elsewhere' in kind || location.search !== ''
 	const begins = !isBack && (location.hash !== '' || !recall())
 	const place = begins ? find() : recall()
 
-	const goOn = (isActive) => {
+	if ('framed' in kind) {
+		wait(place ?? home)
+		return
+	}
+	if (begins) remember(place)
+	ask().then((isActive) => {
 		if (isActive) {
 			remember()
-			location.replace(place ?? '?rd=')
-		} else if (!begins) {
+			location.replace(place ?? `${refresh}?rd=`)
+		} else if (begins) {
+			logIn(place)
+		} else {
 			// Another trip at once would not end.
 			show('going', false)
 			show('back', place !== undefined)
 			show('home', place === undefined)
-			document.getElementById('login').href = '?login'
-		} else if (recall() === place) {
-			location.replace('?login')
-		} else {
-			const { pathname, search, hash } = new URL(place)
-			location.replace(`?rd=${encodeURIComponent(pathname + search + hash)}`)
+			document.getElementById('login').href = `${refresh}?login`
 		}
-	}
-
-	if (begins) remember(place)
-	fetch('?probe', { cache: 'no-store', redirect: 'manual' })
-		.then((response) => response.json())
-		.then(
-			({ active }) => goOn(active === true),
-			() => goOn(false),
-		)
+	})
 })()

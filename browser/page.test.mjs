@@ -7,7 +7,31 @@ const source = await readFile(new URL('page.js', import.meta.url), 'utf8')
 const ORIGIN = 'https://app.example.com'
 const SELF = `${ORIGIN}/_reauth`
 const KEY = 'reauth /_reauth'
+const LOGIN = '/_reauth?login'
+const HOME = '/_reauth?rd='
 const HOUR = 60 * 60 * 1000
+
+// What kind of visit the plugin may say it was.
+const KINDS = ['elsewhere', 'visit', 'framed']
+
+const idle = async () => {
+	for (let i = 0; i < 8; i++) await new Promise(setImmediate)
+}
+
+// Workers is what a browser has of them for the app, by scope.
+class Workers {
+	registered = []
+
+	constructor(...scopes) {
+		this.scopes = scopes
+	}
+
+	getRegistration = async (url) => this.scopes.find((scope) => url.startsWith(scope))
+
+	register = async (script, { scope }) => {
+		this.registered.push([script, scope])
+	}
+}
 
 // A tab, whose storage outlasts a visit.
 class Tab {
@@ -17,15 +41,19 @@ class Tab {
 	active = false
 	// How storage fails.
 	closed = false
+	// What the page listens for.
+	listeners = new Map()
 
 	// visit resolves to where the page goes, or to what it shows if it stays.
-	async visit({ navigation, referrer = '', hash = '', search = '', elsewhere = false, pathname = '/_reauth' } = {}) {
+	async visit(given = {}) {
+		const { navigation, referrer = '', hash = '', search = '', refresh = '/_reauth', pathname = refresh } = given
+		const kinds = Object.fromEntries(KINDS.filter((kind) => given[kind]).map((kind) => [kind, '']))
 		const replaced = []
 		const elements = {
 			going: { hidden: false },
 			back: { hidden: true },
 			home: { hidden: false },
-			login: { href: '?rd=' },
+			login: { href: given.login ?? '?rd=' },
 		}
 		const storage = {
 			getItem: (key) => this.stored.get(key) ?? null,
@@ -34,20 +62,41 @@ class Tab {
 		const context = {
 			window: { navigation },
 			navigation,
+			navigator: { serviceWorker: given.serviceWorker },
+			top: given.top,
 			document: {
 				referrer,
-				documentElement: { dataset: elsewhere ? { elsewhere: '' } : {} },
+				documentElement: { dataset: { refresh, ...kinds } },
 				getElementById: (id) => elements[id],
+				addEventListener: (type, listener) => this.listeners.set(type, listener),
 			},
-			location: { origin: ORIGIN, pathname, hash, search, replace: (url) => replaced.push(url) },
+			addEventListener: (type, listener) => this.listeners.set(type, listener),
+			BroadcastChannel: class {
+				set onmessage(listener) {
+					tab.listeners.set('message', listener)
+				}
+			},
+			location: {
+				origin: ORIGIN,
+				pathname,
+				hash,
+				search,
+				href: ORIGIN + pathname + search + hash,
+				replace: (url) => replaced.push(url),
+			},
+			setTimeout: (callback, limit) => {
+				assert.equal(limit, 3000)
+				this.late = callback
+			},
 			Date: { now: () => this.now },
 			URL,
 			fetch: async (url, { cache, redirect }) => {
-				assert.deepEqual([url, cache, redirect], ['?probe', 'no-store', 'manual'])
+				assert.deepEqual([url, cache, redirect], [`${refresh}?probe`, 'no-store', 'manual'])
 				if (this.active === undefined) throw new TypeError('Failed to fetch')
 				return Response.json({ active: this.active })
 			},
 		}
+		const tab = this
 		Object.defineProperty(context, 'sessionStorage', {
 			get: () => {
 				if (this.closed) throw new DOMException('Storage is closed', 'SecurityError')
@@ -55,15 +104,16 @@ class Tab {
 			},
 		})
 		vm.runInNewContext(source, context)
-		for (let i = 0; i < 5; i++) await new Promise(setImmediate)
+		await idle()
 		assert.ok(replaced.length < 2)
+		this.replaced = replaced
 		return replaced[0] ?? elements
 	}
 
 	// trip makes a trip to the login, and resolves to where it ends.
 	async trip(from, back = { search: '?login', elsewhere: true }) {
 		this.active = false
-		assert.equal(await this.visit(from), '?login')
+		assert.equal(await this.visit(from), `${from.refresh ?? '/_reauth'}?login`)
 		this.active = true
 		return this.visit(back)
 	}
@@ -134,7 +184,7 @@ for (const [name, from, want] of cases) {
 		const tab = new Tab()
 		tab.closed = true
 		const { pathname, search, hash } = new URL(want)
-		assert.equal(await tab.visit(from), `?rd=${encodeURIComponent(pathname + search + hash)}`)
+		assert.equal(await tab.visit(from), `/_reauth?rd=${encodeURIComponent(pathname + search + hash)}`)
 	})
 }
 
@@ -155,7 +205,7 @@ test('with a good session the page goes back at once', async () => {
 test('a place is come back to once', async () => {
 	const tab = new Tab()
 	await tab.trip(app)
-	assert.equal(await tab.visit({ search: '?login', elsewhere: true }), '?rd=')
+	assert.equal(await tab.visit({ search: '?login', elsewhere: true }), HOME)
 })
 
 test('a login that came back without a session does not loop, and can be begun again', async () => {
@@ -164,24 +214,24 @@ test('a login that came back without a session does not loop, and can be begun a
 		await tab.visit(app)
 		tab.active = active
 		const { going, back, login } = await tab.visit({ elsewhere: true })
-		assert.deepEqual([going.hidden, back.hidden, login.href], [true, false, '?login'])
+		assert.deepEqual([going.hidden, back.hidden, login.href], [true, false, LOGIN])
 		tab.active = true
 		assert.equal(await tab.visit({ search: '?login', elsewhere: true }), `${ORIGIN}/app#here`)
 	}
 })
 
 test('an app under a path of its own has its home page there, and goes back to anywhere on the host', async () => {
-	const pathname = '/apps/budget/_reauth'
-	const self = ORIGIN + pathname
+	const refresh = '/apps/budget/_reauth'
+	const self = ORIGIN + refresh
 	const tab = new Tab()
 	assert.equal(
-		await tab.trip({ ...entries([self], 0), pathname }, { search: '?login', elsewhere: true, pathname }),
+		await tab.trip({ ...entries([self], 0), refresh }, { search: '?login', elsewhere: true, refresh }),
 		`${ORIGIN}/apps/budget/`,
 	)
 	for (const place of [`${ORIGIN}/apps/budget/a?b#c`, `${ORIGIN}/other`]) {
 		const back = await tab.trip(
-			{ ...entries([place, self], 1), pathname },
-			{ search: '?login', elsewhere: true, pathname },
+			{ ...entries([place, self], 1), refresh },
+			{ search: '?login', elsewhere: true, refresh },
 		)
 		assert.equal(back, place)
 	}
@@ -189,7 +239,7 @@ test('an app under a path of its own has its home page there, and goes back to a
 	tab.active = false
 	await tab.visit(app)
 	tab.active = true
-	assert.equal(await tab.visit({ search: '?login', elsewhere: true, pathname }), '?rd=')
+	assert.equal(await tab.visit({ search: '?login', elsewhere: true, refresh }), `${refresh}?rd=`)
 	assert.equal(await tab.visit({ search: '?login', elsewhere: true }), `${ORIGIN}/app#here`)
 })
 
@@ -214,9 +264,9 @@ test('who sends a browser here from another origin does not choose the place', a
 	}
 	const tab = new Tab()
 	const { going, back, login } = await tab.visit(evil)
-	assert.deepEqual([going.hidden, back.hidden, login.href], [true, true, '?login'])
+	assert.deepEqual([going.hidden, back.hidden, login.href], [true, true, LOGIN])
 	tab.active = true
-	assert.equal(await tab.visit(evil), '?rd=')
+	assert.equal(await tab.visit(evil), HOME)
 	await tab.visit({ ...evil, search: '?login', elsewhere: false })
 	assert.equal(tab.stored.has(KEY) && JSON.parse(tab.stored.get(KEY)).place, undefined)
 })
@@ -232,12 +282,121 @@ test('what is stored by others is no place', async () => {
 		const tab = new Tab()
 		tab.active = true
 		tab.stored.set(KEY, stored)
-		assert.equal(await tab.visit({ search: '?login', elsewhere: true }), '?rd=')
+		assert.equal(await tab.visit({ search: '?login', elsewhere: true }), HOME)
 	}
 })
 
 test('where nobody can tell of the session, the login will', async () => {
 	const tab = new Tab()
 	tab.active = undefined
-	assert.equal(await tab.visit(app), '?login')
+	assert.equal(await tab.visit(app), LOGIN)
+})
+
+// ---- In place of a refused visit ----
+
+const refused = (more) => ({
+	visit: true,
+	pathname: '/a',
+	search: '?b',
+	hash: '#c',
+	login: 'https://auth.example.com/',
+	serviceWorker: new Workers(),
+	...more,
+})
+
+test('a refused visit gets a worker, goes to the login and comes back', async () => {
+	for (const refresh of ['/_reauth', '/apps/a/_reauth']) {
+		const tab = new Tab()
+		const from = refused({ refresh })
+		assert.equal(await tab.visit(from), `${refresh}?login`)
+		const scope = ORIGIN + refresh.replace('_reauth', '')
+		assert.deepEqual(from.serviceWorker.registered, [[`${refresh}?worker`, scope]])
+		tab.active = true
+		assert.equal(await tab.visit({ refresh, search: '?login', elsewhere: true }), `${ORIGIN}/a?b#c`)
+	}
+})
+
+test('a worker that is there stays, whether for the page or for the whole app', async () => {
+	for (const scope of [`${ORIGIN}/a`, `${ORIGIN}/apps/`, `${ORIGIN}/`]) {
+		const from = refused({ refresh: '/apps/_reauth', serviceWorker: new Workers(scope) })
+		assert.equal(await new Tab().visit(from), '/apps/_reauth?login')
+		assert.deepEqual(from.serviceWorker.registered, [])
+	}
+	// One for another part of the app alone leaves the rest to ours.
+	const from = refused({ serviceWorker: new Workers(`${ORIGIN}/other/`) })
+	await new Tab().visit(from)
+	assert.equal(from.serviceWorker.registered.length, 1)
+})
+
+test('without a worker the way is the same', async () => {
+	const failing = new Workers()
+	failing.register = async () => {
+		throw new DOMException('The worker cannot be had', 'SecurityError')
+	}
+	for (const serviceWorker of [undefined, failing]) {
+		assert.equal(await new Tab().visit(refused({ serviceWorker })), LOGIN)
+	}
+	const tab = new Tab()
+	const slow = new Workers()
+	slow.register = () => new Promise(() => {})
+	assert.equal(typeof (await tab.visit(refused({ serviceWorker: slow }))), 'object')
+	tab.late()
+	await idle()
+	assert.deepEqual(tab.replaced, [LOGIN])
+})
+
+test('a refused visit with storage closed comes back by rd', async () => {
+	const tab = new Tab()
+	tab.closed = true
+	assert.equal(await tab.visit(refused()), `/_reauth?rd=${encodeURIComponent('/a?b#c')}`)
+})
+
+test("who comes from elsewhere goes the auth server's way", async () => {
+	const tab = new Tab()
+	const from = refused({ elsewhere: true })
+	assert.equal(await tab.visit(from), 'https://auth.example.com/')
+	assert.equal(from.serviceWorker.registered.length, 1)
+	assert.equal(tab.stored.size, 0)
+})
+
+test('a login from the page that tells how things stand comes back to it', async () => {
+	const tab = new Tab()
+	tab.active = true
+	const place = `${SELF}?status`
+	tab.stored.set(KEY, JSON.stringify({ place, time: tab.now }))
+	assert.equal(await tab.visit({ search: '?login', elsewhere: true }), place)
+})
+
+// ---- In a frame ----
+
+const stranger = {
+	get location() {
+		throw new DOMException('Blocked a frame', 'SecurityError')
+	},
+}
+
+test('a frame waits for a login in another tab, and goes on', async () => {
+	const framed = { ...app, framed: true, top: stranger }
+	for (const type of ['message', 'focus', 'visibilitychange']) {
+		const tab = new Tab()
+		const { login } = await tab.visit(framed)
+		assert.equal(login.href, `/_reauth#${ORIGIN}/app#here`)
+		await tab.listeners.get(type)()
+		assert.deepEqual(tab.replaced, [])
+		tab.active = true
+		await tab.listeners.get(type)()
+		assert.deepEqual(tab.replaced, [`${ORIGIN}/app#here`])
+	}
+})
+
+test('a frame that was sent from elsewhere goes on at the home page', async () => {
+	const tab = new Tab()
+	const { login } = await tab.visit({ ...app, framed: true, elsewhere: true, top: stranger })
+	assert.equal(login.href, `/_reauth#${home}`)
+})
+
+test('a page of the same origin around a frame goes to the login and comes back', async () => {
+	const top = { location: { href: `${ORIGIN}/dashboard#1` } }
+	await new Tab().visit({ ...app, framed: true, top })
+	assert.equal(top.location.href, `/_reauth#${ORIGIN}/dashboard#1`)
 })

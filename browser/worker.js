@@ -3,7 +3,8 @@
 // before or after its end, sends refused requests again, and where that takes a
 // person, sends one tab through the login and back. With recovering set it stands
 // alone, in place of a script that the browser could not get because the session
-// has ended.
+// has ended. For an app without a worker it is the whole of one, whose script then has
+// the refresh path as its own.
 //
 // A request of a page, once the app's own worker has left it to the network:
 //
@@ -93,8 +94,16 @@
 			? /^(?!multipart\/form-data)./i
 			: /(?!)/
 
+	const VERSION = 'v0.1.0'
+	// Whether this is the plugin's own worker, which makes way for one of the app's.
+	const own = location.pathname === refreshPath
+
 	const fetch = self.fetch
 	const ignore = () => {}
+
+	// tell says on a channel what happens, for apps that want to show it.
+	const channel = new BroadcastChannel('reauth')
+	const tell = (type) => channel.postMessage({ type, refreshPath })
 
 	// What must outlast this run of the worker is kept in a cache of our own.
 	// Its keys lie under a refresh path, which no app looks up in a cache. An
@@ -103,6 +112,7 @@
 	const CACHE = 'reauth'
 	const TRIP = '/_reauth?trip'
 	const LOST = `${refreshPath}?lost`
+	const RENEWED = `${refreshPath}?renewed`
 	const recall = (key) =>
 		caches
 			.match(key, { cacheName: CACHE })
@@ -186,7 +196,7 @@
 	}
 
 	const isSeen = async () => (await clients.matchAll({ type: 'window' })).some(isVisible)
-	const isVisible = ({ visibilityState, frameType }) => visibilityState === 'visible' && frameType !== 'nested'
+	const isVisible = ({ visibilityState }) => visibilityState === 'visible'
 
 	const fetchWithin = async (limit, url, options, read = (response) => response) => {
 		const controller = new AbortController()
@@ -212,8 +222,8 @@
 	const isLately = (good) => session !== undefined && session.good === good && age() < LOOK_PAUSE
 
 	// ask sends the probe, which never leaves the origin, follows nothing and begins no
-	// login, and resolves to whether the session is good.
-	const ask = async () => {
+	// login, and resolves to whether the session is good, after a renewal in silence or not.
+	const ask = async (isSilent) => {
 		const asked = now()
 		let good
 		let left
@@ -230,14 +240,29 @@
 		}
 		// What was found out since is newer.
 		if (session?.asked.clock > asked.clock) return session.good
-		session = { asked, told: now(), good, left }
+		note({ asked, told: now(), good, left })
 		if (good) {
 			length = Math.max(length, left ?? 0)
 			if (recovering) lookForApp()
 			await recalled
+			if (isSilent) await noteRenewal('renewed')
+			else if (lost || trip) await noteRenewal('back', lost?.why ?? 'visit')
 			await Promise.all([setTrip(), setLost()])
 		}
 		return good
+	}
+
+	// note takes what was found out about the session.
+	const note = (found) => {
+		if (found.good === false && session?.good !== false) tell('refused')
+		session = found
+	}
+
+	// noteRenewal keeps for the page that tells how things stand when there was a new
+	// session, and why it did not come in silence, if it did not.
+	const noteRenewal = (type, why) => {
+		tell(type)
+		return remember(RENEWED, { time: Date.now(), why })
 	}
 
 	// look shares the probe that is under way.
@@ -296,9 +321,13 @@
 				if (good) renewals++
 				if (good !== false) return good
 			}
+			// Why it takes a person: the provider goes nowhere in silence, a policy is in the
+			// way, or the login wants something.
+			let why = silent ? lost?.why : 'provider'
 			for (let tries = !silent ? 0 : lost ? 1 : 2; tries > 0 && !isAway(); tries--) {
 				const came = await follow(refreshPath)
-				const good = await ask()
+				why = came ? 'login' : 'policy'
+				const good = await ask(true)
 				if (good) renewals++
 				if (good !== false) return good
 				if (!came) break
@@ -308,7 +337,8 @@
 			const next = isAway()
 				? { wait: FIRST_WAIT, vain }
 				: { wait: Math.min(FIRST_WAIT * 2 ** vain, LONGEST_WAIT), vain: vain + 1 }
-			await setLost({ time: Date.now(), paths, ...next })
+			if (!lost?.why) tell('login')
+			await setLost({ time: Date.now(), paths, why, ...next })
 			return false
 		})().finally(() => {
 			renewal = undefined
@@ -321,8 +351,8 @@
 		ahead ??= (async () => {
 			if (!(await isSeen())) return
 			aheadAt = Date.now()
-			await follow(`${startPath}?rd=${encodeURIComponent(location.origin + refreshPath)}`)
-			await ask()
+			const came = await follow(`${startPath}?rd=${encodeURIComponent(location.origin + refreshPath)}`)
+			await ask(came)
 		})().finally(() => {
 			ahead = undefined
 		})
@@ -418,7 +448,7 @@
 		}
 		if (!isRefused(answer)) return answer
 		// It tells of the session that there was when the request left.
-		if (!(session?.asked.clock > asked.clock)) session = { asked, told: now(), good: false }
+		if (!(session?.asked.clock > asked.clock)) note({ asked, told: now(), good: false })
 		// What was redirected has been served, and is not to be done twice.
 		if (answer.redirected && mayHaveBody(request)) throw new TypeError('The session has ended behind a redirect.')
 		return undefined
@@ -457,8 +487,10 @@
 			return send(request)
 		}
 		const answer = await fetch(request)
-		if (isOfOrigin(request) && isRefused(answer)) throw new TypeError('There is no session without cookies.')
-		return answer
+		if (!isOfOrigin(request) || !isRefused(answer)) return answer
+		// Without the script a visit is redirected here, which is nothing to keep.
+		if (request.mode === 'navigate') return Response.redirect(`${location.origin}${refreshPath}#${request.url}`, 302)
+		throw new TypeError('There is no session without cookies.')
 	}
 
 	// addAgain is a method of the app's caches, tried once more after a renewal where
@@ -488,8 +520,9 @@
 	const logIn = async (isWanted) => {
 		const tabs = await clients.matchAll({ type: 'window' })
 		const shared = await clients.matchAll({ type: 'sharedworker' })
-		// The tab that had the focus last comes first.
-		const tab = tabs.find((client) => isVisible(client) && !isReserved(pathOf(client)))
+		// The tab that had the focus last comes first. A frame is shown that a login is needed.
+		const seen = tabs.filter((client) => isVisible(client) && !isReserved(pathOf(client)))
+		const tab = seen.find(({ frameType }) => frameType !== 'nested') ?? seen[0]
 		await recalled
 		await recallTrip()
 		if (!tab || (!isWanted && isAway())) return
@@ -571,6 +604,7 @@
 	const first = (event) => {
 		restore()
 		const { request } = event
+		const isStatus = request.url === `${location.origin}${refreshPath}?status`
 		// What a tab asks for shows that it is there.
 		if (visits.has(event.clientId)) event.waitUntil(disembark(event.clientId))
 		if (!isOfOrigin(request)) return
@@ -578,8 +612,8 @@
 		const isVisit = request.mode === 'navigate' && request.destination === 'document'
 		if (isReserved(path)) {
 			event.stopImmediatePropagation()
-			event.waitUntil(doubt())
-			if (isVisit && (path === refreshPath || path === startPath)) event.waitUntil(depart())
+			if (!isStatus) event.waitUntil(doubt())
+			if (isVisit && !isStatus && (path === refreshPath || path === startPath)) event.waitUntil(depart())
 			if (request.mode === 'navigate' && request.method === 'GET' && preloads !== false) {
 				event.respondWith(takePreloaded(event))
 			}
@@ -611,13 +645,43 @@
 		if (self.addEventListener === listen) delete self.addEventListener
 	}
 
+	// status is what the page at the refresh path shows of this worker.
+	const status = async () => {
+		await recalled
+		await recallTrip()
+		const pause = trip ? Math.max(TRIP_PAUSE - Math.abs(Date.now() - trip.time), 0) : 0
+		const renewed = await recall(RENEWED)
+		const { why } = lost ?? {}
+		return {
+			version: VERSION,
+			own,
+			recovering,
+			silent,
+			good: session?.good,
+			renewed,
+			why,
+			trip,
+			pause,
+		}
+	}
+
+	// renewNow is what a person asks for on that page.
+	const renewNow = async () => {
+		const good = await look()
+		if (good && startPath) await renewAhead()
+		else if (good === false) await renew()
+		return status()
+	}
+
 	// A worker that has the script says whether it is in charge, which one is not that is
-	// there to be replaced. Any other says nothing.
+	// there to be replaced, and how things stand. Any other says nothing.
 	const QUESTION = 'REAUTH_IN_CHARGE'
+	const answers = { [QUESTION]: () => !recovering && !own, REAUTH_STATUS: status, REAUTH_RENEW: renewNow }
 	const reply = (event) => {
-		if (event.data?.type !== QUESTION) return
+		const type = event.data?.type
+		if (!Object.hasOwn(answers, type)) return
 		event.stopImmediatePropagation()
-		event.ports[0]?.postMessage(!recovering)
+		event.waitUntil(Promise.resolve(answers[type]()).then((data) => event.ports[0]?.postMessage(data)))
 	}
 	const isInCharge = () =>
 		new Promise((resolve) => {

@@ -174,6 +174,8 @@ class Browser {
 	visited = () => new Response('page')
 	// What has reached the server.
 	seen = []
+	// What was told on the channel.
+	told = []
 	#held = new Map()
 
 	// hold makes the answers for a path wait for the function that it returns.
@@ -273,7 +275,15 @@ class Worker {
 	constructor(
 		browser,
 		app,
-		{ recovering = false, scope = `${ORIGIN}/`, authPaths = ['/auth'], startPath = START, silent = true, active },
+		{
+			recovering = false,
+			scope = `${ORIGIN}/`,
+			authPaths = ['/auth'],
+			startPath = START,
+			silent = true,
+			active,
+			script = '/sw.js',
+		},
 	) {
 		this.browser = browser
 		this.registration = {
@@ -316,6 +326,16 @@ class Worker {
 			EventTarget,
 			FetchEvent,
 			MessageChannel: Channel,
+			BroadcastChannel: class {
+				constructor(name) {
+					assert.equal(name, 'reauth')
+				}
+
+				postMessage = ({ type, refreshPath }) => {
+					assert.equal(refreshPath, REFRESH)
+					browser.told.push(type)
+				}
+			},
 			TypeError,
 			WorkerGlobalScope,
 			Request: WorkerRequest,
@@ -323,7 +343,7 @@ class Worker {
 			URL,
 			queueMicrotask,
 			caches: browser.caches,
-			location: new URL('/sw.js', ORIGIN),
+			location: new URL(script, ORIGIN),
 			navigator: browser.userAgent,
 			Date: { now: () => browser.now },
 			performance: { now: () => browser.clock },
@@ -1454,6 +1474,18 @@ test('the tab that had the focus last is sent, and neither a hidden one, a frame
 	)
 })
 
+test('a frame is shown that a login is needed where there is no tab to send, once', async () => {
+	const browser = new Browser()
+	browser.tabs = [new Tab({ frameType: 'nested', visibilityState: 'hidden' }), new Tab({ frameType: 'nested' })]
+	browser.expire(false)
+	const worker = browser.start()
+	for (let i = 0; i < 3; i++) assert.equal(await worker.get('/a'), FAILED)
+	assert.deepEqual(
+		browser.tabs.map(({ visits }) => visits),
+		[[], [VISIT]],
+	)
+})
+
 test('where no tab could be sent, the next one is sent at once', async () => {
 	const browser = new Browser()
 	browser.tab.visibilityState = 'hidden'
@@ -1883,6 +1915,23 @@ test("what the app's worker answers from the network is renewed", async () => {
 	assert.equal(browser.count(RENEWAL), 2)
 })
 
+test("a visit that the app's worker asks for and that is refused leads to the login, and is nothing to keep", async () => {
+	const browser = new Browser()
+	browser.visited = refusal
+	const copies = []
+	const worker = browser.start({
+		app: answering(async (request, self) => {
+			const answer = await self.fetch(request)
+			copies.push(answer.status)
+			return answer
+		}),
+	})
+	browser.expire(false)
+	const answer = await worker.dispatch(navigation('/a?b#c')).answer
+	assert.deepEqual([answer.status, answer.headers.get('Location')], [302, `${ORIGIN}${REFRESH}#${ORIGIN}/a?b#c`])
+	assert.deepEqual(copies, [302])
+})
+
 test("what the app's worker sends without cookies fails if it is refused, and nothing is renewed", async () => {
 	const browser = new Browser()
 	browser.open.add('/public')
@@ -2053,6 +2102,28 @@ test('a new worker takes over from one that has no refresh script, or cannot be 
 	}
 })
 
+test("the plugin's own worker makes way for one of the app's, and for a newer one of its own", async () => {
+	const browser = new Browser()
+	const active = browser.start({ script: `${REFRESH}?worker` })
+	for (const script of ['/sw.js', `${REFRESH}?worker`]) {
+		const worker = browser.start({ active, script })
+		assert.equal(await worker.extend('install'), 'fulfilled')
+		assert.equal(worker.skipped, 1)
+	}
+})
+
+test("the plugin's own worker serves as well as one with an app's script behind it", async () => {
+	const browser = new Browser()
+	const worker = browser.start({ script: `${REFRESH}?worker` })
+	assert.equal(await worker.get('/a'), '200 answer to /a')
+	browser.expire(true)
+	browser.pass(6 * SECOND)
+	assert.equal(await worker.get(post('/a', 'edit')), '200 answer to edit')
+	browser.expire(false)
+	assert.equal(await worker.get(post('/a', 'edit')), FAILED)
+	assert.deepEqual(browser.tab.visits, [VISIT])
+})
+
 test('a worker that takes over asks until it is active', async () => {
 	const worker = new Browser().start()
 	const installed = worker.extend('install')
@@ -2160,9 +2231,136 @@ test('a module worker does without a recovery script only', () => {
 			queueMicrotask,
 			registration: {},
 			caches: new Caches(),
+			location: new URL('/sw.js', ORIGIN),
+			BroadcastChannel: class {},
 		})(REFRESH, [], '', true, recovering)
 	run(false)
 	assert.throws(() => run(true), { message: /module worker/ })
+})
+
+// ---- What is told ----
+
+// question resolves to what a worker answers on the page that tells how things stand.
+const question = async (worker, type) => {
+	let answer
+	worker.asActive().postMessage({ type }, [
+		{
+			postMessage: (data) => {
+				answer = structuredClone(data)
+			},
+		},
+	])
+	for (let i = 0; i < 5; i++) await idle()
+	return answer
+}
+
+test('what happens is told on a channel', async () => {
+	const browser = new Browser()
+	const worker = browser.start()
+	await worker.get('/a')
+	assert.deepEqual(browser.told, [])
+	browser.expire(true)
+	browser.pass(6 * SECOND)
+	await worker.get('/a')
+	assert.deepEqual(browser.told.splice(0), ['refused', 'renewed'])
+	browser.expire(false)
+	browser.pass(6 * SECOND)
+	for (let i = 0; i < 3; i++) assert.equal(await worker.get('/a'), FAILED)
+	assert.deepEqual(browser.told.splice(0), ['refused', 'login'])
+	browser.session = true
+	await worker.visit('/a')
+	assert.deepEqual(browser.told.splice(0), ['back'])
+	await worker.get('/a')
+	assert.deepEqual(browser.told, [])
+})
+
+test('a renewal ahead is told', async () => {
+	const browser = new Browser()
+	browser.validity = 40
+	browser.begin()
+	const worker = browser.start()
+	await worker.get('/a')
+	browser.pass(30 * SECOND)
+	await worker.get('/a')
+	assert.deepEqual(browser.told, ['renewed'])
+})
+
+test('a worker says how things stand', async () => {
+	const browser = new Browser()
+	const worker = browser.start()
+	const { version, ...first } = await question(worker, 'REAUTH_STATUS')
+	assert.match(version, /^v\d+\.\d+\.\d+$/)
+	assert.deepEqual(first, {
+		own: false,
+		recovering: false,
+		silent: true,
+		pause: 0,
+		good: undefined,
+		renewed: undefined,
+		why: undefined,
+		trip: undefined,
+	})
+	browser.expire(true)
+	await worker.get('/a')
+	const silent = await question(worker, 'REAUTH_STATUS')
+	assert.deepEqual([silent.good, silent.renewed, silent.trip], [true, { time: browser.now }, undefined])
+	browser.expire(false)
+	browser.pass(6 * SECOND)
+	await worker.get('/a')
+	browser.pass(MINUTE)
+	const lost = await question(browser.start(), 'REAUTH_STATUS')
+	assert.deepEqual([lost.why, lost.trip, lost.pause], ['login', { time: browser.now - MINUTE }, 4 * MINUTE])
+	browser.session = true
+	await worker.visit('/a')
+	const back = await question(worker, 'REAUTH_STATUS')
+	assert.deepEqual(
+		[back.good, back.renewed, back.trip, back.pause],
+		[true, { time: browser.now, why: 'login' }, undefined, 0],
+	)
+	const own = await question(browser.start({ script: `${REFRESH}?worker`, silent: false }), 'REAUTH_STATUS')
+	assert.deepEqual([own.own, own.silent], [true, false])
+	assert.equal((await question(browser.start({ recovering: true }), 'REAUTH_STATUS')).recovering, true)
+})
+
+test('a renewal that did not get through is told from one that met a login', async () => {
+	const browser = new Browser()
+	browser.lost.add(REFRESH)
+	browser.expire(true)
+	const worker = browser.start()
+	await worker.get('/a')
+	assert.equal((await question(worker, 'REAUTH_STATUS')).why, 'policy')
+	const other = new Browser()
+	other.expire(true)
+	const loud = other.start({ silent: false })
+	await loud.get('/a')
+	assert.equal((await question(loud, 'REAUTH_STATUS')).why, 'provider')
+})
+
+test('a person can have the session renewed, good or not, and is sent nowhere', async () => {
+	const browser = new Browser()
+	const worker = browser.start()
+	await question(worker, 'REAUTH_RENEW')
+	assert.equal(browser.count(AHEAD), 1)
+	browser.expire(true)
+	browser.pass(6 * SECOND)
+	assert.equal((await question(worker, 'REAUTH_RENEW')).good, true)
+	assert.equal(browser.count(RENEWAL), 1)
+	browser.expire(false)
+	browser.pass(6 * SECOND)
+	const { good, why } = await question(worker, 'REAUTH_RENEW')
+	assert.deepEqual([good, why, browser.tab.visits], [false, 'login', []])
+	// Whoever has waited asks again at once.
+	browser.renewable = true
+	assert.equal((await question(worker, 'REAUTH_RENEW')).good, true)
+})
+
+test('who looks how things stand is at no login, and ends no trust', async () => {
+	const browser = new Browser()
+	const worker = browser.start()
+	await worker.get('/a')
+	await worker.visit(`${REFRESH}?status`)
+	assert.equal(worker.ask('/a'), undefined)
+	assert.equal((await question(worker, 'REAUTH_STATUS')).trip, undefined)
 })
 
 // ---- What is kept ----

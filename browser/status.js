@@ -14,11 +14,16 @@
 		at(id).className = mark
 	}
 
+	const UNITS = [
+		['hour', 3600],
+		['minute', 60],
+		['second', 1],
+	]
 	const duration = (time) => {
 		const seconds = Math.round(time / 1000)
-		if (seconds < 120) return `${seconds} seconds`
-		const minutes = Math.round(seconds / 60)
-		return minutes < 120 ? `${minutes} minutes` : `${Math.round(minutes / 60)} hours`
+		const [unit, size] = UNITS.find(([, size]) => seconds >= 2 * size) ?? UNITS[2]
+		const count = Math.round(seconds / size)
+		return `${count} ${unit}${count === 1 ? '' : 's'}`
 	}
 	const moment = (time) => `${new Date(time).toLocaleString()}, ${duration(Math.max(Date.now() - time, 0))} ago`
 
@@ -97,7 +102,7 @@
 		else
 			show(
 				'silence',
-				renewed ? 'sessions are renewed without anybody’s noticing' : 'nothing is known to hinder it',
+				renewed && !renewed.why ? 'sessions are renewed without anybody’s noticing' : 'nothing is known to hinder it',
 				'good',
 			)
 	}

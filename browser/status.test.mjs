@@ -96,6 +96,7 @@ test('the session', async () => {
 		[() => Response.json({ active: true }), /^is good; its end is not known$/, 'good'],
 		[() => Response.json({ active: true, expires_in: 300 }), /^is good until .*, for 5 minutes$/, 'good'],
 		[() => Response.json({ active: true, expires_in: 90 }), /for 90 seconds$/, 'good'],
+		[() => Response.json({ active: true, expires_in: 1 }), /for 1 second$/, 'good'],
 		[() => Response.json({ active: true, expires_in: 86_400 }), /for 24 hours$/, 'good'],
 		[() => new Response('<html>'), /^cannot be told/, 'bad'],
 		[() => Response.json({}), /^cannot be told/, 'bad'],
@@ -154,7 +155,7 @@ test('renewals, trips and what hinders silence', async () => {
 	for (const [more, renewal, trip, silence] of [
 		[{}, /^none yet$/, /^nobody/, /^nothing is known/],
 		[{ renewed: { time } }, /5 minutes ago, in silence$/, /^nobody/, /^sessions are renewed/],
-		[{ renewed: { time, why: 'visit' } }, /, by a login$/, /^nobody/, /^sessions are renewed/],
+		[{ renewed: { time, why: 'visit' } }, /, by a login$/, /^nobody/, /^nothing is known/],
 		[{ renewed: { time, why: 'login' } }, /, by a login$/, /^nobody/, /met a login/],
 		[{ renewed: { time }, why: 'policy' }, /, in silence$/, /^nobody/, /a policy is in the way/],
 		[{ silent: false }, /^none yet$/, /^nobody/, /does not go in silence/],

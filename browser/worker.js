@@ -570,7 +570,9 @@
 	// arrive looks after a visit that the app's worker answers. What the network answers
 	// needs no session, or leads to the login by itself, whether or not it comes by way of
 	// the app's worker. Then it never becomes a tab of the app's, and a renewal beside it
-	// would end the login.
+	// would end the login. A visit that no worker of the app's has to do with is not looked
+	// after: it gets a page of the plugin's that goes to the refresh path. Nor is any where
+	// the plugin is gone, and the probe would begin a login of its own beside it.
 	const arrive = async (event) => {
 		notePreloads()
 		if ((await look()) !== false) return
@@ -617,7 +619,7 @@
 			if (request.mode === 'navigate' && request.method === 'GET' && preloads !== false) {
 				event.respondWith(takePreloaded(event))
 			}
-		} else if (isVisit) {
+		} else if (isVisit && !own) {
 			event.waitUntil(arrive(event))
 		}
 	}
@@ -657,7 +659,6 @@
 			own,
 			recovering,
 			silent,
-			good: session?.good,
 			renewed,
 			why,
 			trip,
@@ -667,10 +668,10 @@
 
 	// renewNow is what a person asks for on that page.
 	const renewNow = async () => {
-		const good = await look()
+		let good = await look()
 		if (good && startPath) await renewAhead()
-		else if (good === false) await renew()
-		return status()
+		else if (good === false) good = await renew()
+		return { ...(await status()), good }
 	}
 
 	// A worker that has the script says whether it is in charge, which one is not that is

@@ -2112,6 +2112,17 @@ test("the plugin's own worker makes way for one of the app's, and for a newer on
 	}
 })
 
+test("the plugin's own worker leaves visits to the page that they get", async () => {
+	const browser = new Browser()
+	const worker = browser.start({ script: `${REFRESH}?worker` })
+	browser.expire(false)
+	await worker.visit('/a')
+	assert.deepEqual(browser.seen, [])
+	await worker.visit(`${REFRESH}?login`)
+	assert.equal(await worker.wait(worker.get('/a')), FAILED)
+	assert.equal(browser.count(RENEWAL), 0)
+})
+
 test("the plugin's own worker serves as well as one with an app's script behind it", async () => {
 	const browser = new Browser()
 	const worker = browser.start({ script: `${REFRESH}?worker` })
@@ -2295,7 +2306,6 @@ test('a worker says how things stand', async () => {
 		recovering: false,
 		silent: true,
 		pause: 0,
-		good: undefined,
 		renewed: undefined,
 		why: undefined,
 		trip: undefined,
@@ -2303,7 +2313,7 @@ test('a worker says how things stand', async () => {
 	browser.expire(true)
 	await worker.get('/a')
 	const silent = await question(worker, 'REAUTH_STATUS')
-	assert.deepEqual([silent.good, silent.renewed, silent.trip], [true, { time: browser.now }, undefined])
+	assert.deepEqual([silent.renewed, silent.trip], [{ time: browser.now }, undefined])
 	browser.expire(false)
 	browser.pass(6 * SECOND)
 	await worker.get('/a')
@@ -2313,10 +2323,7 @@ test('a worker says how things stand', async () => {
 	browser.session = true
 	await worker.visit('/a')
 	const back = await question(worker, 'REAUTH_STATUS')
-	assert.deepEqual(
-		[back.good, back.renewed, back.trip, back.pause],
-		[true, { time: browser.now, why: 'login' }, undefined, 0],
-	)
+	assert.deepEqual([back.renewed, back.trip, back.pause], [{ time: browser.now, why: 'login' }, undefined, 0])
 	const own = await question(browser.start({ script: `${REFRESH}?worker`, silent: false }), 'REAUTH_STATUS')
 	assert.deepEqual([own.own, own.silent], [true, false])
 	assert.equal((await question(browser.start({ recovering: true }), 'REAUTH_STATUS')).recovering, true)

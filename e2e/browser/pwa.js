@@ -28,8 +28,9 @@ export class Pwa {
 	// The headers of the app's pages, and of its worker's script.
 	headers = {}
 	workerHeaders = { 'Content-Type': 'text/javascript' }
-	// The files beside the page, by path.
+	// The scripts and the other pages beside the page, by path.
 	files = {}
+	pages = {}
 	// What is done before a request for a path is answered, by path.
 	before = {}
 	// How many bytes of each upload had come when it was cut off.
@@ -87,6 +88,7 @@ export class Pwa {
 			const scripts = Array.from({ length: 60 }, (_, i) => `<script async src="/script-${i}.js"></script>`)
 			return send(200, { 'Content-Type': 'text/html' }, `<!doctype html><title>Many</title>${scripts.join('')}`)
 		}
+		if (pathname in this.pages) return send(200, { 'Content-Type': 'text/html' }, this.pages[pathname])
 		if (pathname in this.files) return send(200, { 'Content-Type': 'text/javascript' }, this.files[pathname])
 		if (pathname.startsWith('/api/')) return this.#api(request, response, pathname)
 		return send(200, { 'Content-Type': 'text/html', ...this.headers }, page)
@@ -139,6 +141,10 @@ export class Pwa {
 			}
 		}
 		if (path === '/api/redirect') return response.writeHead(302, { Location: '/api/landed' }).end()
+		if (path === '/api/event') {
+			response.writeHead(200, { 'Content-Type': 'text/event-stream' })
+			return response.end('retry: 100\ndata: one\n\n')
+		}
 		if (path === '/api/stream') {
 			response.writeHead(200, { 'Content-Type': 'text/event-stream' })
 			response.write('data: one\n\n')
@@ -258,7 +264,7 @@ export const refused = async (stand, path) =>
 	(await stand.requests()).filter((request) => request.RequestPath === path && request.DownstreamStatus === 401).length
 
 // file resolves to the text of a file of a package.
-const file = (path) => readFile(fileURLToPath(new URL(`../node_modules/${path}`, import.meta.url)), 'utf8')
+export const file = (path) => readFile(fileURLToPath(new URL(`../node_modules/${path}`, import.meta.url)), 'utf8')
 
 // workbox resolves to the files of some of its packages, by the path that an app has them at.
 export async function workbox(...names) {

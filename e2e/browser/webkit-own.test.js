@@ -1,0 +1,3 @@
+import { own } from './own.js'
+
+own('webkit')

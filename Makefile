@@ -27,8 +27,8 @@ COVERAGE := 95
 ENGINE ?= chromium firefox webkit
 
 # What is tested in each: the promises that all have to keep, and in Chromium the rest.
-tests-firefox := browser/firefox.test.js browser/firefox-apps.test.js browser/firefox-behind.test.js
-tests-webkit := browser/webkit.test.js browser/webkit-apps.test.js
+tests-firefox := browser/firefox.test.js browser/firefox-apps.test.js browser/firefox-behind.test.js browser/firefox-own.test.js
+tests-webkit := browser/webkit.test.js browser/webkit-apps.test.js browser/webkit-own.test.js
 tests-chromium := $(filter-out $(tests-firefox) $(tests-webkit),$(patsubst e2e/%,%,$(wildcard e2e/browser/*.test.js)))
 tests = $(foreach engine,$(ENGINE),$(or $(tests-$(engine)),$(error there is no engine $(engine), take chromium, firefox or webkit)))
 

@@ -245,13 +245,15 @@ export async function openAnew(t, stand, { engine, consent } = {}) {
 }
 
 // comesTo asserts that what read resolves to becomes what is expected: Actual shows
-// what it has before it shows what it gets.
-async function comesTo(read, expected) {
+// what it has before it shows what it gets, and gets what another browser has still to
+// send with a later sync.
+async function comesTo(page, read, expected) {
 	let actual
-	await until('what is expected', async () => {
+	const check = async () => {
 		actual = await read()
 		return isDeepStrictEqual(actual, expected)
-	}).catch(() => assert.deepEqual(actual, expected))
+	}
+	await untilAsked('what is expected', check, () => sync(page)).catch(() => assert.deepEqual(actual, expected))
 }
 
 // readsBack asserts what another browser gets from the server: the notes of the
@@ -259,10 +261,11 @@ async function comesTo(read, expected) {
 export async function readsBack(t, stand, { budget, notes }, options) {
 	const page = await openAnew(t, stand, options)
 	if (budget) {
-		await comesTo(() => firstAmount(page), budget)
+		await comesTo(page, () => firstAmount(page), budget)
 	}
 	await showAccount(page)
 	await comesTo(
+		page,
 		() =>
 			page.$$eval('[data-testid="transaction-table"] [data-testid="notes"]', (cells) =>
 				cells

@@ -86,6 +86,11 @@ browser: engines build e2e/bin/oauth2-proxy ## Test the plugin and its scripts i
 	cd e2e && go build -o bin/control ./control
 	cd e2e && node --test --test-concurrency=2 --test-timeout=1200000 $(reporters) $(tests)
 
+.PHONY: picture
+picture: engines build ## Draw docs/status.png, the page that tells how things stand
+	cd e2e && go build -o bin/control ./control
+	cd e2e && node browser/picture.js ../docs/status.png
+
 .PHONY: docs
 docs: e2e/bin/traefik ## Hold the documentation to the code, the examples and the real answers
 	cd e2e && go test -count=1 ./docs

@@ -16,7 +16,7 @@ import (
 )
 
 var (
-	printed = regexp.MustCompile(`(?s)Open +(http://\S+)\n.*curl -d session=proxy (http://\S+)\n.*Ctrl-C\n`)
+	printed = regexp.MustCompile(`(?s)Open +(http://\S+)\n.*or +(http://\S+)\n.*and (http://\S+)\n.*curl -d session=proxy (http://\S+)\n.*Ctrl-C\n`)
 	told    = regexp.MustCompile(`\n\d\d:\d\d:\d\d  GET /account/needs-bootstrap was refused with 401\n`)
 	private = regexp.MustCompile(`code=|state=|authentik_`)
 )
@@ -54,7 +54,7 @@ func TestDemoServesActualAndStopsCleanly(t *testing.T) {
 		}
 	}
 	found := await("URL", printed)
-	base, expire := found[1], found[2]
+	base, wiki, status, expire := found[1], found[2], found[3], found[4]
 
 	c := visitor.At(t, base, visitor.HTTP1, nil)
 	if res := c.LogIn("/"); !strings.Contains(res.Text, "<title>Actual</title>") {
@@ -62,6 +62,16 @@ func TestDemoServesActualAndStopsCleanly(t *testing.T) {
 	}
 	if res := c.Send("GET", "/account/needs-bootstrap", "", fetch...); !strings.Contains(res.Text, `"bootstrapped":true`) {
 		t.Errorf("Actual has no password: %s", res)
+	}
+	w := visitor.At(t, wiki, visitor.HTTP1, nil)
+	if res := w.Send("GET", "/", "", navigation...); !strings.Contains(res.Text, `data-visit`) {
+		t.Errorf("%s shows %s", wiki, res)
+	}
+	if res := w.LogIn("/_reauth?rd=/"); !strings.Contains(res.Text, "TiddlyWiki") {
+		t.Errorf("%s shows %s", wiki, res)
+	}
+	if res := c.Do(visitor.Request(t, "GET", status, "", navigation...), false); !strings.Contains(res.Text, "<title>How reauth stands</title>") {
+		t.Errorf("%s shows %s", status, res)
 	}
 	form := url.Values{"session": {"proxy"}}.Encode()
 	if res := c.Do(visitor.Request(t, "POST", expire, form, "Content-Type: application/x-www-form-urlencoded"), false); res.StatusCode != http.StatusNoContent {

@@ -57,7 +57,7 @@ var fromElsewhere = append([]string{"Sec-Fetch-Site: cross-site"}, visitor.Navig
 // who was sent there from elsewhere or in the other.
 func isPage(res response, elsewhere bool) bool {
 	return res.StatusCode == http.StatusOK && strings.Contains(res.Text, "<h1>Your session has expired</h1>") &&
-		strings.Contains(res.Text, "<html lang=\"en\" data-elsewhere>") == elsewhere &&
+		strings.Contains(res.Text, " data-elsewhere>") == elsewhere &&
 		res.Header.Get("Content-Type") == "text/html; charset=utf-8" && res.Header.Get("Cache-Control") == "no-store" && len(res.Cookies()) == 0
 }
 

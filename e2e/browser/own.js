@@ -1,5 +1,6 @@
 // What an app without a service worker gets from the plugin's own, in every engine.
 import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
 import { test } from 'node:test'
 import { logIn } from './actual.js'
 import { until } from './common.js'
@@ -8,6 +9,13 @@ import { atApp, begin, call, expire, file, handWritten, logInAndBack, Pwa } from
 import { Stand } from './stand.js'
 
 const on = { ownServiceWorker: true }
+
+// What the documents have people write into a page, or into the console.
+const snippets = async () => {
+	const text = await readFile(new URL('../../docs/apps.md', import.meta.url), 'utf8')
+	const [listen, unregister] = text.match(/(?<=```js\n)[^`]*/g)
+	return { listen, unregister }
+}
 
 // workersOf resolves to the scripts of the workers that there are for a page, by scope.
 export const workersOf = (page) =>
@@ -178,6 +186,14 @@ const goesAway = (Options) => async (t, engine) => {
 	assert.equal((await call(page, '/api/a')).status, 401)
 }
 
+async function canBeTakenAway(t, engine) {
+	const { stand, page } = await visit(t, engine)
+	await stand.configure({ Plugin: false })
+	const { unregister } = await snippets()
+	await page.evaluate((unregister) => new Function(unregister)(), unregister)
+	await goes(page, stand)
+}
+
 async function doesNoHarm(t, engine) {
 	const { app, stand, page } = await visit(t, engine)
 	await stand.configure({ Plugin: false })
@@ -280,17 +296,16 @@ async function reloadsSockets(t, engine) {
 
 async function tells(t, engine) {
 	const { stand, page } = await visit(t, engine)
-	await page.evaluate(() => {
+	const { listen } = await snippets()
+	await page.evaluate((listen) => {
 		window.told = []
-		new BroadcastChannel('reauth').onmessage = ({ data }) => window.told.push(data)
-	})
+		console.log = (...said) => window.told.push(said.join(' '))
+		new Function(listen)()
+	}, listen)
 	await expire(page, stand, 'proxy')
 	assert.equal((await call(page, '/api/edit', edit)).status, 200)
 	await page.waitForFunction(() => window.told.length === 2)
-	assert.deepEqual(await page.evaluate(() => window.told), [
-		{ type: 'refused', refreshPath: '/_reauth' },
-		{ type: 'renewed', refreshPath: '/_reauth' },
-	])
+	assert.deepEqual(await page.evaluate(() => window.told), ['refused /_reauth', 'renewed /_reauth'])
 	const watching = await another(page, engine)
 	await watching.goto(`${stand.app}/_reauth?status`)
 	const shows = (id, text) =>
@@ -325,6 +340,7 @@ const promises = {
 	'with the option off it goes away by itself': goesAway({ ownServiceWorker: false }),
 	'with no worker wanted at all it goes away by itself': goesAway({ ownServiceWorker: false, serviceWorker: false }),
 	'without the plugin it does no harm': doesNoHarm,
+	'without the plugin it can be taken away by hand': canBeTakenAway,
 	'an EventSource outlives the end of a session': keepsEvents,
 	'an upload that meets the end of a session arrives whole, once': keepsUploads,
 	'what htmx sends is sent again': keepsHtmx,

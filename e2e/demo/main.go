@@ -1,5 +1,6 @@
-// Command demo starts Actual Budget behind Traefik with the plugin and the
-// Authentik stand-in, and ends sessions at the press of a key.
+// Command demo starts Actual Budget and TiddlyWiki, an app without a service worker,
+// behind Traefik with the plugin and the Authentik stand-in, and ends sessions at the
+// press of a key.
 package main
 
 import (
@@ -25,10 +26,10 @@ const actualPassword = "demo"
 
 // What to do once sessions have expired.
 const (
-	proxyExpired = `the proxy session has expired: edit something or press Sync in the tab;
+	proxyExpired = `the proxy sessions have expired: edit something, or press Sync, in a tab;
 nothing should be noticed
 `
-	bothExpired = `both sessions have expired: edit something or press Sync in the tab;
+	bothExpired = `all sessions have expired: edit something, or press Sync, in a tab;
 the tab goes to the login once and comes back. Who cancels that login is not
 sent there again for 5 minutes.
 `
@@ -52,9 +53,11 @@ func run(ctx context.Context, port int, validity time.Duration) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	budget := filepath.Join(dir, "actual")
-	if err := os.Mkdir(budget, 0o755); err != nil {
-		return err
+	budget, notes := filepath.Join(dir, "actual"), filepath.Join(dir, "wiki")
+	for _, folder := range []string{budget, notes} {
+		if err := os.Mkdir(folder, 0o755); err != nil {
+			return err
+		}
 	}
 
 	fmt.Println("starting Actual Budget")
@@ -67,14 +70,24 @@ func run(ctx context.Context, port int, validity time.Duration) (err error) {
 		return err
 	}
 
+	fmt.Println("starting TiddlyWiki")
+	wiki, err := stand.StartWiki(ctx, notes)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, wiki.Close()) }()
+
 	fmt.Println("starting Traefik with the plugin")
 	s, err := stand.Start(ctx, stand.Config{
 		Dir:           dir,
 		Port:          port,
 		TokenValidity: validity,
-		Routes:        []stand.Route{{Host: "app", Middlewares: []string{"reauth", stand.ForwardAuth}, Upstream: actual.URL}},
-		Plugins:       map[string]map[string]any{"reauth": {}},
-		AccessLog:     true,
+		Routes: []stand.Route{
+			{Host: "app", Middlewares: []string{"reauth", stand.ForwardAuth}, Upstream: actual.URL},
+			{Host: "wiki", Middlewares: []string{"reauth-own", stand.ForwardAuth}, Upstream: wiki.URL},
+		},
+		Plugins:   map[string]map[string]any{"reauth": {}, "reauth-own": {"ownServiceWorker": true}},
+		AccessLog: true,
 	})
 	if err != nil {
 		return err
@@ -83,17 +96,22 @@ func run(ctx context.Context, port int, validity time.Duration) (err error) {
 
 	fmt.Printf(`
 Open        %s
+            Actual Budget, which has a service worker
+        or  %s
+            TiddlyWiki, which has none: it gets the plugin's own
+        and %s
+            how things stand; the same of TiddlyWiki at its /_reauth?status
 Log in      %s / %s at the login proxy, then %s at Actual Budget
 
-Expire      p + Enter   the proxy session, as its token does after %s
-            b + Enter   the proxy session and the SSO session
+Expire      p + Enter   the proxy sessions, as their tokens do after %s
+            b + Enter   the proxy sessions and the SSO session
 or          curl -d session=proxy %s/-/expire
             curl -d session=both %s/-/expire
 Stop        Ctrl-C
 
 What the browser does shows below.
 
-`, s.URL("app"), authentik.Username, authentik.Password, actualPassword, validity, s.URL("auth"), s.URL("auth"))
+`, s.URL("app"), s.URL("wiki"), s.URL("app")+"/_reauth?status", authentik.Username, authentik.Password, actualPassword, validity, s.URL("auth"), s.URL("auth"))
 
 	keys := make(chan string)
 	go readKeys(os.Stdin, keys)
@@ -109,6 +127,8 @@ What the browser does shows below.
 			return errors.New("the Traefik server has ended")
 		case <-actual.Ended():
 			return errors.New("the Actual Budget server has ended")
+		case <-wiki.Ended():
+			return errors.New("the TiddlyWiki server has ended")
 		case <-tick.C:
 			requests, err := s.Requests()
 			if err != nil {

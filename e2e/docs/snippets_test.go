@@ -84,6 +84,11 @@ func TestSnippets(t *testing.T) {
 				if output, err := exec.Command("bash", "-n", "-c", block.Text).CombinedOutput(); err != nil {
 					t.Errorf("%s: %s\n%s", name, output, block.Text)
 				}
+			case "js":
+				// The browser tests run those of this page.
+				if name != "docs/apps.md" {
+					t.Errorf("%s: nobody runs a block of %q", name, block.Language)
+				}
 			case "http", "text", "mermaid", "nginx":
 			default:
 				t.Errorf("%s: nobody checks a block of %q", name, block.Language)

@@ -38,6 +38,9 @@ type Manifest struct {
 	TestData    map[string]any `yaml:"testData"`
 }
 
+// workerFile says on the status page which version it is of.
+const workerFile = "browser/worker.js"
+
 // Pin is a place where users are told which version of the plugin to run.
 type Pin struct {
 	File    string
@@ -48,10 +51,12 @@ var (
 	// tagForm is all that the plugin catalog takes.
 	tagForm        = regexp.MustCompile(`^v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)$`)
 	changelogEntry = regexp.MustCompile(`(?m)^## \[(\d+\.\d+\.\d+)\] - (\d{4}-\d\d-\d\d|` + Unreleased + `)$`)
-	// pinForms are how Traefik is told, by an argument and in a file.
+	// pinForms are how Traefik is told, by an argument and in a file, and how the worker
+	// says which it is.
 	pinForms = []*regexp.Regexp{
 		regexp.MustCompile(`(?i)experimental\.plugins\.reauth\.version[=:]\s*["']?(v[^\s"']+)`),
 		regexp.MustCompile(`(?i)modulename["']?\s*[:=]\s*["']?github\.com/traefik-reauth/reauth["']?,?\s+["']?version["']?\s*[:=]\s*["']?(v[^\s"']+)`),
+		regexp.MustCompile(`\bVERSION = '(v[^']+)'`),
 	}
 )
 
@@ -81,9 +86,9 @@ func Newest(root string) (string, error) {
 	return entries[0].Version, nil
 }
 
-// Pins returns where README.md and the examples pin the plugin.
+// Pins returns where README.md and the examples pin the plugin, and the worker names it.
 func Pins(root string) ([]Pin, error) {
-	files := []string{"README.md"}
+	files := []string{"README.md", workerFile}
 	err := filepath.WalkDir(filepath.Join(root, "examples"), func(path string, entry fs.DirEntry, err error) error {
 		if err == nil && entry.Type().IsRegular() {
 			path, err = filepath.Rel(root, path)

@@ -16,6 +16,7 @@ func releasable(t *testing.T) string {
 	for name, text := range map[string]string{
 		"CHANGELOG.md": "# Changelog\n\n## [1.2.3] - 2026-11-24\n\nNew.\n\n## [1.2.2] - 2026-11-01\n\n" +
 			"[1.2.3]: https://example.com/tag/v1.2.3\n[1.2.2]: https://example.com/tag/v1.2.2\n",
+		workerFile:     "const VERSION = 'v1.2.3'\n",
 		"README.md":    "moduleName: github.com/traefik-reauth/reauth\n  version: v1.2.3\n",
 		"go.mod":       "module github.com/traefik-reauth/reauth\n",
 		".traefik.yml": "import: github.com/traefik-reauth/reauth\niconPath: icon.png\n",
@@ -84,6 +85,7 @@ func TestCheck(t *testing.T) {
 		{"older changelog", replace("CHANGELOG.md", "## [1.2.3]", "## [1.2.1]"), []string{"CHANGELOG.md has v1.2.1 at its top"}},
 		{"no link", replace("CHANGELOG.md", "tag/v1.2.3", "tag/"), []string{"CHANGELOG.md does not say where v1.2.3"}},
 		{"older README", replace("README.md", "v1.2.3", "v1.2.2"), []string{"README.md pins v1.2.2"}},
+		{"older worker", replace(workerFile, "v1.2.3", "v1.2.2"), []string{workerFile + " pins v1.2.2"}},
 		{"README without", replace("README.md", "version:", "v:"), []string{"README.md or the examples pin no version"}},
 		{"status", replace("README.md", "v1.2.3\n", "v1.2.3\nBefore its\nfirst release.\n"), []string{"README.md says what is so before its first release"}},
 		{"status of a page", replace("docs/page.md", "text", "until the first release"), []string{"docs/page.md says what is so until the first release"}},

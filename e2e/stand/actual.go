@@ -32,9 +32,9 @@ var clients = map[string]string{CurrentClient: "@actual-app/web", OldClient: "ac
 // StartActual starts an Actual Budget server that keeps its files under dir and
 // serves a version of the client, and returns once it answers.
 func StartActual(ctx context.Context, dir, version string) (*Actual, error) {
-	script := filepath.Join(Root(), "node_modules", "@actual-app", "sync-server", "build", "bin", "actual-server.js")
-	if _, err := os.Stat(script); err != nil {
-		return nil, fmt.Errorf("Actual Budget is not installed: run make build: %w", err)
+	script, err := installed("@actual-app", "sync-server", "build", "bin", "actual-server.js")
+	if err != nil {
+		return nil, err
 	}
 	listener, port, err := holdPort()
 	if err != nil {
@@ -51,16 +51,32 @@ func StartActual(ctx context.Context, dir, version string) (*Actual, error) {
 	if err := listener.Close(); err != nil {
 		return nil, err
 	}
-	process, err := Run(command, dir, "actual")
+	a := &Actual{URL: "http://127.0.0.1:" + strconv.Itoa(port)}
+	a.process, err = startServer(ctx, command, dir, "actual", a.URL+"/info")
+	return a, err
+}
+
+// installed returns the path of a file that npm has installed.
+func installed(parts ...string) (string, error) {
+	file := filepath.Join(append([]string{Root(), "node_modules"}, parts...)...)
+	if _, err := os.Stat(file); err != nil {
+		return "", fmt.Errorf("npm has not installed everything: run make build: %w", err)
+	}
+	return file, nil
+}
+
+// startServer starts a program that keeps its log in dir, and returns once it answers at
+// url.
+func startServer(ctx context.Context, command *exec.Cmd, dir, name, url string) (*Process, error) {
+	process, err := Run(command, dir, name)
 	if err != nil {
 		return nil, err
 	}
-	a := &Actual{URL: "http://127.0.0.1:" + strconv.Itoa(port), process: process}
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	client := &http.Client{Timeout: 5 * time.Second}
 	err = await(ctx, process, func() error {
-		res, err := client.Get(a.URL + "/info")
+		res, err := client.Get(url)
 		if err != nil {
 			return err
 		}
@@ -70,7 +86,7 @@ func StartActual(ctx context.Context, dir, version string) (*Actual, error) {
 		_ = process.Stop()
 		return nil, err
 	}
-	return a, nil
+	return process, nil
 }
 
 // SetPassword ends the first start of the server.

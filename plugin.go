@@ -161,8 +161,8 @@ func New(_ context.Context, next http.Handler, config *Config, name string) (mid
 	refreshPath := parseRefreshPath(&found, set.RefreshPath, authPaths)
 	loginURLs := parseLoginURLs(&found, set.LoginURLs)
 	if config.OwnServiceWorker && !config.ServiceWorker {
-		found.add("ownServiceWorker", "true", "the worker is the refresh script, which serviceWorker turns off",
-			"leave serviceWorker out, or write false")
+		found.add("ownServiceWorker", "true", "it needs the refresh script, which serviceWorker switches off",
+			"leave serviceWorker out, or write false for both")
 	}
 	policy := parseCORSPolicy(&found, config)
 	if len(found.list) > 0 {

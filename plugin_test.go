@@ -342,7 +342,7 @@ func TestNewReportsEveryProblem(t *testing.T) {
 		`refreshPath "/outpost.goauthentik.io/refresh": lies under "/outpost.goauthentik.io" of authPaths`,
 		`loginURLs "/": matches every path; write`,
 		`loginURLs "https://auth.example.com/login?next=/": a prefix has neither query nor fragment; write`,
-		`ownServiceWorker "true": the worker is the refresh script, which serviceWorker turns off; leave serviceWorker out`,
+		`ownServiceWorker "true": it needs the refresh script, which serviceWorker switches off; leave serviceWorker out, or write false for both`,
 		`accessControlAllowMethods "TRACE": is a method that browsers forbid`,
 		`accessControlAllowMethods "patch": methods are compared with their case; write "PATCH"`,
 		`accessControlAllowMethods "GET, PUT": an entry holds one name; write each name as an entry of its own`,

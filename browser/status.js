@@ -29,7 +29,7 @@
 
 	// What kept a renewal from going in silence.
 	const HINDRANCES = {
-		provider: 'The login of this provider does not go in silence: at the end of a session people log in again.',
+		provider: 'This provider cannot renew in silence: at the end of a session people log in again.',
 		policy:
 			'The last try did not get through: the auth server cannot be reached, or a policy is in the way, such as its Cross-Origin-Resource-Policy, the Content-Security-Policy of the app’s worker, or plain http.',
 		login:
@@ -73,7 +73,7 @@
 
 	const showWorker = (found, told) => {
 		const where = found && found.scope !== home ? `, for ${new URL(found.scope).pathname}` : ''
-		if (!found) show('worker', 'none', 'bad')
+		if (!found) show('worker', 'none: nothing renews the session of this app', 'bad')
 		else if (!found.worker) show('worker', `one is being installed${where}`)
 		else if (!told) show('worker', `the app’s own, without the refresh script${where}`, 'bad')
 		else {
@@ -92,13 +92,13 @@
 		const { renewed, trip, pause, silent, why } = told
 		const how = renewed?.why ? 'by a login' : 'in silence'
 		show('renewal', renewed ? `${moment(renewed.time)}, ${how}` : 'none yet')
-		if (!trip) show('trip', 'nobody was sent there since the session was good')
+		if (!trip) show('trip', 'no tab was sent there since the session was last good')
 		else {
 			const rest = pause > 0 ? `nobody is sent again for ${duration(pause)}` : 'the pause is over'
 			show('trip', `a tab has gone there ${moment(trip.time)}; ${rest}`)
 		}
 		const reason = silent ? (why ?? renewed?.why) : 'provider'
-		if (HINDRANCES[reason]) show('silence', HINDRANCES[reason], 'bad')
+		if (HINDRANCES[reason]) show('silence', HINDRANCES[reason], silent ? 'bad' : '')
 		else
 			show(
 				'silence',

@@ -13,7 +13,7 @@ const on = { ownServiceWorker: true }
 // What the documents have people write into a page, or into the console.
 const snippets = async () => {
 	const text = await readFile(new URL('../../docs/apps.md', import.meta.url), 'utf8')
-	const [listen, unregister] = text.match(/(?<=```js\n)[^`]*/g)
+	const [unregister, listen] = text.match(/(?<=```js\n)[^`]*/g)
 	return { listen, unregister }
 }
 
@@ -313,7 +313,7 @@ async function tells(t, engine) {
 	await shows('session', 'is good')
 	await shows('worker', 'the plugin’s own, of v')
 	await shows('renewal', 'in silence')
-	await shows('trip', 'nobody')
+	await shows('trip', 'no tab')
 	await stand.expire('proxy')
 	await watching.evaluate(() => document.getElementById('renew').click())
 	await shows('done', 'The session is good.')

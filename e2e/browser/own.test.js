@@ -6,9 +6,9 @@ import { once } from 'node:events'
 import { test } from 'node:test'
 import { isDeepStrictEqual } from 'node:util'
 import { logIn } from './actual.js'
-import { startNodeRed, startTiddlyWiki } from './apps.js'
 import { atEnd, until } from './common.js'
 import { atLogin, covered, isMarked, launch, mark, newTab, placeOf } from './engines.js'
+import { startNodeRed } from './nodered.js'
 import { owned, visit, workersOf } from './own.js'
 import { atApp, begin, call, expire, logInAndBack, Pwa } from './pwa.js'
 import { Stand } from './stand.js'
@@ -17,10 +17,8 @@ const Options = { ownServiceWorker: true }
 
 // enterReal opens a real app that has no worker, by a first visit, and resolves once it
 // is covered.
-async function enterReal(t, start, path, shown) {
-	const { url, stop } = await start()
-	atEnd(t, stop)
-	const stand = await Stand.start(t, { Upstream: url, Plugin: true, Options })
+async function enterReal(t, settings, path, shown) {
+	const stand = await Stand.start(t, { Plugin: true, Options, ...settings })
 	const page = await launch(t, 'chromium', stand.keyHash)
 	await page.goto(stand.app + path)
 	await atLogin(page)
@@ -28,13 +26,13 @@ async function enterReal(t, start, path, shown) {
 	await page.waitForFunction(shown)
 	await owned(page)
 	await mark(page)
-	return { url, stand, page }
+	return { url: stand.upstream, stand, page }
 }
 
 const isEditor = () => Boolean(window.RED?.nodes.workspace?.('tab'))
 
 test("Node-RED's editor deploys over the end of a session, and comes back from a login", async (t) => {
-	const { url, stand, page } = await enterReal(t, startNodeRed, '/#flow/tab', isEditor)
+	const { url, stand, page } = await enterReal(t, { Upstream: await startNodeRed(t) }, '/#flow/tab', isEditor)
 	const deploy = (label) =>
 		page.evaluate((label) => {
 			window.RED.nodes.workspace('tab').label = label
@@ -61,7 +59,7 @@ test("Node-RED's editor deploys over the end of a session, and comes back from a
 })
 
 test("Node-RED's dashboard brings a worker of its own, beside the editor's", async (t) => {
-	const { stand, page } = await enterReal(t, startNodeRed, '/', isEditor)
+	const { stand, page } = await enterReal(t, { Upstream: await startNodeRed(t) }, '/', isEditor)
 	const dashboard = await newTab(page)
 	await dashboard.goto(`${stand.app}/dashboard/page1`)
 	const pressed = () => dashboard.waitForFunction(() => document.body.innerText.includes('State'))
@@ -82,7 +80,7 @@ test("Node-RED's dashboard brings a worker of its own, beside the editor's", asy
 
 test('TiddlyWiki saves over the end of a session, and what it asks for again and again is served', async (t) => {
 	const isWiki = () => Boolean(window.$tw?.syncer) && document.body.innerText.includes('The wiki has started.')
-	const { url, stand, page } = await enterReal(t, startTiddlyWiki, '/', isWiki)
+	const { url, stand, page } = await enterReal(t, { Wiki: true }, '/', isWiki)
 	const write = (title) => page.evaluate((title) => window.$tw.wiki.addTiddler({ title, text: 'text' }), title)
 	const saved = (title) =>
 		until('the saved tiddler', async () => (await fetch(`${url}/recipes/default/tiddlers/${title}`)).ok)

@@ -30,8 +30,10 @@ const (
 // settings is what the first command starts a stand with, and what configure
 // changes while it runs.
 type settings struct {
-	// Actual is the version of Actual's client; without one Upstream is the app.
+	// Actual is the version of Actual's client; without one TiddlyWiki is the app if Wiki
+	// says so, which cannot be changed, and Upstream otherwise.
 	Actual   string
+	Wiki     bool
 	Upstream string
 	// Plugin puts the middleware before forwardAuth, with these options.
 	Plugin  bool
@@ -114,6 +116,7 @@ type control struct {
 	stand   *stand.Stand  // nil with nginx
 	nginx   *stand.Nginx  // nil without
 	actual  *stand.Actual // nil if it is down or the app is another
+	wiki    *stand.Wiki   // nil if the app is another
 	auth    authServer
 	oauth2  oauth2 // empty with Authentik
 }
@@ -246,6 +249,7 @@ func (c *control) start(ctx context.Context) (any, error) {
 		"username":       authentik.Username,
 		"password":       authentik.Password,
 		"actualPassword": actualPassword,
+		"upstream":       upstream,
 		"keyHash":        keyHash,
 	}
 	if c.auth == nil {
@@ -308,16 +312,23 @@ func (c *control) url(host string) string {
 	return c.base.URL(host)
 }
 
-// startApp starts Actual, if that is the app, and returns the app's URL.
+// startApp starts Actual or TiddlyWiki, if that is the app, and returns the app's URL.
 func (c *control) startApp(ctx context.Context) (string, error) {
-	if c.current.Actual == "" {
+	if c.current.Actual == "" && !c.current.Wiki {
 		return c.current.Upstream, nil
 	}
-	files := filepath.Join(c.dir, "actual")
-	if err := os.MkdirAll(files, 0o755); err != nil {
+	files := filepath.Join(c.dir, "app")
+	err := os.MkdirAll(files, 0o755)
+	if err != nil {
 		return "", err
 	}
-	var err error
+	if c.current.Wiki {
+		if c.wiki, err = stand.StartWiki(ctx, files); err != nil {
+			return "", err
+		}
+		c.current.Upstream = c.wiki.URL
+		return c.wiki.URL, nil
+	}
 	if c.actual, err = stand.StartActual(ctx, files, c.current.Actual); err != nil {
 		return "", err
 	}
@@ -382,6 +393,9 @@ func (c *control) close() error {
 	}
 	for _, stop := range slices.Backward(c.oauth2.closes) {
 		err = errors.Join(err, stop())
+	}
+	if c.wiki != nil {
+		err = errors.Join(err, c.wiki.Close())
 	}
 	return errors.Join(err, c.stopApp())
 }

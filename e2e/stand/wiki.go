@@ -22,7 +22,7 @@ var wikiFiles = map[string]string{
 		"themes": ["tiddlywiki/vanilla", "tiddlywiki/snowwhite"]}`,
 	"tiddlers/polling.tid": "title: $:/config/SyncPollingInterval\n\n1000",
 	"tiddlers/default.tid": "title: $:/DefaultTiddlers\n\nStart",
-	"tiddlers/start.tid":   "title: Start\n\nEdit this, end the session, and save.",
+	"tiddlers/start.tid":   "title: Start\n\nThe wiki has started.",
 }
 
 // StartWiki starts a TiddlyWiki that keeps its files in dir, and returns once it answers.

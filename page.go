@@ -37,6 +37,7 @@ const pageBody = `<title>Session expired</title>
 <h1>Your session has expired</h1>
 <p id="going">You are taken to the login, and from there back to where you were.
 <p id="back" hidden>You have come back without being logged in.
+<p id="in" hidden>You are logged in. What you asked for may be among your downloads.
 <p><a href="?rd=" id="login">Log in</a><span id="home"> and start at the home page if nothing happens</span>.
 ` + pageScript
 
@@ -173,11 +174,12 @@ func isFramed(header http.Header) bool {
 }
 
 // isVisit reports whether a browser asks for a page to show in a tab, and says so: what
-// says nothing may have no service worker. What is asked for beforehand
+// says nothing may have no service worker. A visit that another site begins is left alone:
+// if a page of the app's went on from there, SameSite=Strict cookies would go along. What is asked for beforehand
 // (https://html.spec.whatwg.org/#the-sec-purpose-header) or beside an app's worker
 // (https://w3c.github.io/ServiceWorker/#navigation-preload-manager) is left alone.
 func isVisit(req *http.Request) bool {
 	header := req.Header
 	return req.Method == http.MethodGet && header.Get("Sec-Fetch-Dest") == "document" && header.Get("Sec-Fetch-Mode") == "navigate" &&
-		header["Sec-Purpose"] == nil && header["Service-Worker-Navigation-Preload"] == nil
+		header.Get("Sec-Fetch-Site") != "cross-site" && header["Sec-Purpose"] == nil && header["Service-Worker-Navigation-Preload"] == nil
 }

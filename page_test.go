@@ -111,7 +111,7 @@ func TestOwnAnswersHoldNothingOfTheRequest(t *testing.T) {
 		{"page in a frame", "/_reauth", "?marker=%22marker", inFrame},
 		{"status page", "/_reauth?status", "", []string{navigate}},
 		{"recovery script", "/sw.js", "?marker=%22marker", asWorker},
-		{"worker's script", "/_reauth?worker", "", asWorker},
+		{"worker's script", "/_reauth?reauth-worker", "", asWorker},
 	} {
 		name, headers := tt.name, tt.headers
 		want := serveOnce(h, request("GET", tt.target, headers...))
@@ -195,7 +195,8 @@ func TestVisits(t *testing.T) {
 		untouched bool
 	}{
 		{"visit", "GET", login, asDocument, true, false},
-		{"visit from elsewhere", "GET", login, append([]string{"Sec-Fetch-Site: cross-site"}, asDocument...), true, false},
+		{"visit from elsewhere", "GET", login, append([]string{"Sec-Fetch-Site: same-site"}, asDocument...), true, false},
+		{"visit from another site", "GET", login, append([]string{"Sec-Fetch-Site: cross-site"}, asDocument...), false, true},
 		{"good", "GET", answering(200), asDocument, false, false},
 		{"the app's redirect", "GET", answering(302, dated, "Location: /login"), asDocument, false, false},
 		{"denied", "GET", answering(403, dated), asDocument, false, false},
@@ -300,7 +301,7 @@ func TestOwnScript(t *testing.T) {
 	} {
 		change := tt.change
 		path := parsed(t, change).refreshPath
-		res := serveOnce(newHandler(t, never, change), request("GET", path+"?worker", asWorker...))
+		res := serveOnce(newHandler(t, never, change), request("GET", path+"?reauth-worker", asWorker...))
 		if body := bodyOf(res); res.StatusCode != 200 || body != tt.script {
 			t.Errorf("%s: got %d %.99s", name, res.StatusCode, body)
 		}
@@ -309,9 +310,15 @@ func TestOwnScript(t *testing.T) {
 			t.Errorf("%s: got %v", name, res.Header)
 		}
 	}
+	// What was registered at a refresh path that was given up goes away.
+	for _, change := range []func(*Config){nil, withOwn, func(c *Config) { c.ServiceWorker = false }} {
+		if got := bodyOf(serveOnce(newHandler(t, never, change), request("GET", "/old?reauth-worker", asWorker...))); got != retireSource {
+			t.Errorf("a former refresh path has %.99s", got)
+		}
+	}
 	// Whoever asks for no worker's script renews.
 	for _, headers := range [][]string{{scripted}, {"Service-Worker: script", "Sec-Fetch-Dest: script"}} {
-		if res := serveOnce(newHandler(t, expired, withOwn), request("GET", "/_reauth?worker", headers...)); res.StatusCode != 302 {
+		if res := serveOnce(newHandler(t, expired, withOwn), request("GET", "/_reauth?reauth-worker", headers...)); res.StatusCode != 302 {
 			t.Errorf("%v: got %d", headers, res.StatusCode)
 		}
 	}

@@ -424,8 +424,10 @@ const (
 	// visit that ends on the page once it is: kindOf leaves both to serveRefresh.
 	kindProbe
 	kindLogin
-	// kindScript is the browser's request for a service worker's script.
+	// kindScript is the browser's request for a service worker's script, and kindOwnScript
+	// that for the plugin's own.
 	kindScript
+	kindOwnScript
 )
 
 // ServeHTTP answers what is the plugin's to answer and passes all else on,
@@ -478,8 +480,13 @@ func kindOf(h *handler, req *http.Request) kind {
 		}
 		return kindNavigation
 	}
-	if h.refreshScript != "" && isWorkerScript(req) {
-		return kindScript
+	if isWorkerScript(req) {
+		if req.URL.RawQuery == ownQuery {
+			return kindOwnScript
+		}
+		if h.refreshScript != "" {
+			return kindScript
+		}
 	}
 	return kindAPI
 }
@@ -593,6 +600,10 @@ func serve(h *handler, k kind, rw http.ResponseWriter, req *http.Request) {
 		req = wholeScript(req)
 	}
 	if k == kindRefresh && serveRefresh(w, req) {
+		return
+	}
+	if k == kindOwnScript {
+		answerOwnScript(w, "")
 		return
 	}
 	if k == kindVisit {

@@ -505,8 +505,8 @@ func serveRefresh(w *responseWriter, req *http.Request) bool {
 			req.Header.Del(tokenHeader)
 			w.kind = kindProbe
 		}
-		if query == "worker" && isWorkerScript(req) {
-			answerOwnScript(w)
+		if query == ownQuery && isWorkerScript(req) {
+			answerOwnScript(w, ownScript(w.h))
 			return true
 		}
 		return false
@@ -797,12 +797,23 @@ func passScript(w *responseWriter) {
 	_, _ = w.Write([]byte(script))
 }
 
+// ownQuery is the query of the script of the plugin's own worker, at the refresh path.
+const ownQuery = "reauth-worker"
+
+// ownScript returns the script of the plugin's own worker, empty without the option.
+func ownScript(h *handler) string {
+	if h.own {
+		return h.refreshScript
+	}
+	return ""
+}
+
 // answerOwnScript answers with the script of the plugin's own worker, whoever asks: it
-// holds nothing secret. Once the option is off that is one which takes the worker away.
-func answerOwnScript(w *responseWriter) {
-	script := retireSource
-	if w.h.own {
-		script = w.h.refreshScript
+// holds nothing secret. Without one, as at a refresh path that was given up, it is the
+// script that takes the worker away.
+func answerOwnScript(w *responseWriter, script string) {
+	if script == "" {
+		script = retireSource
 	}
 	scriptHeader(w)
 	answer(w, http.StatusOK, script)

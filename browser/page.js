@@ -10,10 +10,15 @@
 	const { refresh, ...kind } = document.documentElement.dataset
 	// Another app of the host has a place of its own.
 	const KEY = `reauth ${refresh}`
-	// How long a place counts that nobody has come back to, and how long the way to the
-	// login waits for the worker, in milliseconds.
+	// The query of the script of the plugin's own worker.
+	const OWN = '?reauth-worker'
+	// How long a place counts that nobody has come back to, how long the way to the login
+	// waits for the worker, how long it takes at least to come back from there, and how long
+	// a page may take to show, in milliseconds.
 	const LIMIT = 60 * 60 * 1000
 	const REGISTRATION_LIMIT = 3000
+	const ROUND = 10_000
+	const ARRIVAL_LIMIT = 5000
 	const root = `${location.origin}/`
 	// The app may be one of several on the host, each under a path of its own.
 	const home = location.origin + refresh.replace(/[^/]*$/, '')
@@ -74,20 +79,43 @@
 		}
 	}
 
-	// register gives the app the plugin's own worker, unless it has one there.
+	// register gives the app the plugin's own worker, unless it has one there. Another one
+	// of the plugin's is that of another app, or of a refresh path that was given up.
 	const register = async () => {
 		const { serviceWorker } = navigator
-		for (const url of [location.href, home]) if (await serviceWorker.getRegistration(url)) return
-		await serviceWorker.register(`${refresh}?worker`, { scope: home })
+		for (const url of [location.href, home]) {
+			const found = await serviceWorker.getRegistration(url)
+			const worker = found && (found.active ?? found.waiting ?? found.installing)
+			if (worker && new URL(worker.scriptURL).search !== OWN) return
+		}
+		await serviceWorker.register(refresh + OWN, { scope: home })
+	}
+
+	// takeTheirWay goes to the login as the auth server has said, unless the tab has come
+	// from there just now, and would go in circles.
+	const takeTheirWay = async () => {
+		const key = `${KEY} went`
+		try {
+			if (Math.abs(Date.now() - sessionStorage.getItem(key)) < ROUND) return
+			sessionStorage.setItem(key, Date.now())
+			// For the worker, which makes no renewal beside a login.
+			const cache = await caches.open('reauth')
+			await cache.put('/_reauth?trip', new Response(JSON.stringify({ time: Date.now() })))
+		} catch {
+			// Storage is closed. Nobody would know of a circle.
+			return
+		}
+		location.replace(document.getElementById('login').href)
 	}
 
 	const visit = async () => {
 		const limit = new Promise((resolve) => setTimeout(resolve, REGISTRATION_LIMIT))
 		// Without service workers, or where they are closed, all else is as ever.
 		await Promise.race([register().catch(() => {}), limit])
-		if ('elsewhere' in kind) {
-			// Who comes from elsewhere goes the way that the auth server knows.
-			location.replace(document.getElementById('login').href)
+		// A page that takes more than a good session can be had by no other way. Nor does
+		// who comes from elsewhere choose a place.
+		if ('elsewhere' in kind || (await ask())) {
+			await takeTheirWay()
 		} else {
 			remember(location.href)
 			logIn(location.href)
@@ -98,9 +126,13 @@
 	const wait = (place) => {
 		remember(place)
 		document.getElementById('login').href = `${refresh}#${place}`
+		// Who goes back from the login does not want to go there again.
+		const isReturn = performance.getEntriesByType('navigation')[0]?.type === 'back_forward'
 		try {
-			top.location.href = `${refresh}#${top.location.href}`
-			return
+			if (!isReturn) {
+				top.location.href = `${refresh}#${top.location.href}`
+				return
+			}
 		} catch {
 			// The page around the frame is of another origin.
 		}
@@ -129,6 +161,11 @@
 		if (isActive) {
 			remember()
 			location.replace(place ?? `${refresh}?rd=`)
+			// What is saved as a file shows no page.
+			setTimeout(() => {
+				show('going', false)
+				show('in', true)
+			}, ARRIVAL_LIMIT)
 		} else if (begins) {
 			logIn(place)
 		} else {

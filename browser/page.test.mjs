@@ -21,12 +21,16 @@ const idle = async () => {
 // Workers is what a browser has of them for the app, by scope.
 class Workers {
 	registered = []
+	script = '/sw.js'
 
 	constructor(...scopes) {
 		this.scopes = scopes
 	}
 
-	getRegistration = async (url) => this.scopes.find((scope) => url.startsWith(scope))
+	getRegistration = async (url) => {
+		const scope = this.scopes.find((scope) => url.startsWith(scope))
+		return scope && { scope, waiting: { scriptURL: ORIGIN + this.script } }
+	}
 
 	register = async (script, { scope }) => {
 		this.registered.push([script, scope])
@@ -41,8 +45,10 @@ class Tab {
 	active = false
 	// How storage fails.
 	closed = false
-	// What the page listens for.
+	// What the page listens for, what it waits for, and what it keeps for the worker.
 	listeners = new Map()
+	late = new Map()
+	kept = new Map()
 
 	// visit resolves to where the page goes, or to what it shows if it stays.
 	async visit(given = {}) {
@@ -52,6 +58,7 @@ class Tab {
 		const elements = {
 			going: { hidden: false },
 			back: { hidden: true },
+			in: { hidden: true },
 			home: { hidden: false },
 			login: { href: given.login ?? '?rd=' },
 		}
@@ -84,10 +91,17 @@ class Tab {
 				href: ORIGIN + pathname + search + hash,
 				replace: (url) => replaced.push(url),
 			},
-			setTimeout: (callback, limit) => {
-				assert.equal(limit, 3000)
-				this.late = callback
+			setTimeout: (callback, limit) => this.late.set(limit, callback),
+			performance: { getEntriesByType: () => (given.type ? [{ type: given.type }] : []) },
+			caches: {
+				open: async (name) => ({
+					put: async (key, response) => {
+						assert.equal(name, 'reauth')
+						this.kept.set(key, await response.json())
+					},
+				}),
 			},
+			Response,
 			Date: { now: () => this.now },
 			URL,
 			fetch: async (url, { cache, redirect }) => {
@@ -106,7 +120,7 @@ class Tab {
 		vm.runInNewContext(source, context)
 		await idle()
 		assert.ok(replaced.length < 2)
-		this.replaced = replaced
+		Object.assign(this, { replaced, elements })
 		return replaced[0] ?? elements
 	}
 
@@ -310,7 +324,7 @@ test('a refused visit gets a worker, goes to the login and comes back', async ()
 		const from = refused({ refresh })
 		assert.equal(await tab.visit(from), `${refresh}?login`)
 		const scope = ORIGIN + refresh.replace('_reauth', '')
-		assert.deepEqual(from.serviceWorker.registered, [[`${refresh}?worker`, scope]])
+		assert.deepEqual(from.serviceWorker.registered, [[`${refresh}?reauth-worker`, scope]])
 		tab.active = true
 		assert.equal(await tab.visit({ refresh, search: '?login', elsewhere: true }), `${ORIGIN}/a?b#c`)
 	}
@@ -340,7 +354,7 @@ test('without a worker the way is the same', async () => {
 	const slow = new Workers()
 	slow.register = () => new Promise(() => {})
 	assert.equal(typeof (await tab.visit(refused({ serviceWorker: slow }))), 'object')
-	tab.late()
+	tab.late.get(3000)()
 	await idle()
 	assert.deepEqual(tab.replaced, [LOGIN])
 })
@@ -351,12 +365,47 @@ test('a refused visit with storage closed comes back by rd', async () => {
 	assert.equal(await tab.visit(refused()), `/_reauth?rd=${encodeURIComponent('/a?b#c')}`)
 })
 
-test("who comes from elsewhere goes the auth server's way", async () => {
+test("who comes from elsewhere, or has a good session, goes the auth server's way, and not in circles", async () => {
+	for (const [elsewhere, active] of [
+		[true, false],
+		[false, true],
+	]) {
+		const tab = new Tab()
+		tab.active = active
+		const from = refused({ elsewhere })
+		for (const goes of [true, false, true]) {
+			const ended = await tab.visit(from)
+			assert.equal(goes ? ended : typeof ended, goes ? 'https://auth.example.com/' : 'object')
+			tab.now += 9000
+		}
+		assert.equal(from.serviceWorker.registered.length, 3)
+		assert.equal(tab.stored.has(KEY), false)
+		assert.deepEqual([...tab.kept], [['/_reauth?trip', { time: tab.now - 9000 }]])
+		tab.closed = true
+		tab.now += HOUR
+		assert.equal(typeof (await tab.visit(from)), 'object')
+	}
+})
+
+test('a worker of the plugin for another refresh path or another app is no worker of this one', async () => {
+	for (const [script, scope] of [
+		['/old?reauth-worker', `${ORIGIN}/`],
+		['/_reauth?reauth-worker', `${ORIGIN}/`],
+	]) {
+		const from = refused({ refresh: '/apps/_reauth', serviceWorker: new Workers(scope) })
+		from.serviceWorker.script = script
+		await new Tab().visit(from)
+		assert.deepEqual(from.serviceWorker.registered, [['/apps/_reauth?reauth-worker', `${ORIGIN}/apps/`]])
+	}
+})
+
+test('a file in place of a page leaves the tab with something to read', async () => {
 	const tab = new Tab()
-	const from = refused({ elsewhere: true })
-	assert.equal(await tab.visit(from), 'https://auth.example.com/')
-	assert.equal(from.serviceWorker.registered.length, 1)
-	assert.equal(tab.stored.size, 0)
+	await tab.visit(refused())
+	tab.active = true
+	assert.equal(await tab.visit({ search: '?login', elsewhere: true }), `${ORIGIN}/a?b#c`)
+	tab.late.get(5000)()
+	assert.deepEqual([tab.elements.going.hidden, tab.elements.in.hidden], [true, false])
 })
 
 test('a login from the page that tells how things stand comes back to it', async () => {
@@ -399,4 +448,8 @@ test('a page of the same origin around a frame goes to the login and comes back'
 	const top = { location: { href: `${ORIGIN}/dashboard#1` } }
 	await new Tab().visit({ ...app, framed: true, top })
 	assert.equal(top.location.href, `/_reauth#${ORIGIN}/dashboard#1`)
+	// Going back from the login is no wish to go there again.
+	const left = { location: { href: `${ORIGIN}/dashboard#1` } }
+	await new Tab().visit({ ...app, framed: true, top: left, type: 'back_forward' })
+	assert.equal(left.location.href, `${ORIGIN}/dashboard#1`)
 })

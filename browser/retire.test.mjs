@@ -11,12 +11,22 @@ test('it takes over at once, goes away, and sees no request', async () => {
 	const self = {
 		addEventListener: (type, listener) => listeners.set(type, listener),
 		skipWaiting: () => done.push('skipWaiting'),
-		registration: { unregister: async () => done.push('unregister') },
+		registration: { installing: null, waiting: {}, unregister: async () => done.push('unregister') },
 	}
-	vm.runInNewContext(source, { self })
+	let later
+	const setTimeout = (callback, limit) => {
+		assert.equal(limit, 1000)
+		later = callback
+	}
+	vm.runInNewContext(source, { self, setTimeout })
 	assert.deepEqual([...listeners.keys()], ['install', 'activate'])
 	listeners.get('install')()
 	assert.deepEqual(done, ['skipWaiting'])
+	later()
+	assert.deepEqual(done.splice(0), ['skipWaiting', 'skipWaiting'])
+	self.registration.waiting = null
+	later()
+	assert.deepEqual(done, [])
 	let work
 	listeners.get('activate')({
 		waitUntil: (promise) => {
@@ -24,5 +34,5 @@ test('it takes over at once, goes away, and sees no request', async () => {
 		},
 	})
 	await work
-	assert.deepEqual(done, ['skipWaiting', 'unregister'])
+	assert.deepEqual(done, ['unregister'])
 })

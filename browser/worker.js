@@ -77,7 +77,7 @@
 	const ARRIVAL_PAUSE = SECOND / 4
 	// How long the worker in charge may take to say that it has the script.
 	const ANSWER_LIMIT = 5 * SECOND
-	// How long to wait between two looks for the app's own script, and before asking
+	// How long to wait between two looks for a newer script, and before asking
 	// again to take over.
 	const UPDATE_PAUSE = 2 * SECOND
 	const TAKE_OVER_PAUSE = SECOND
@@ -160,7 +160,7 @@
 		trip ??= lastTrip
 		lost ??= lastLost
 	})
-	// When the app's own script was looked for.
+	// When a newer script was looked for.
 	let looked = 0
 	// Whether the app has its pages preloaded, undefined until that is known.
 	let preloads
@@ -243,7 +243,7 @@
 		note({ asked, told: now(), good, left })
 		if (good) {
 			length = Math.max(length, left ?? 0)
-			if (recovering) lookForApp()
+			if (recovering) lookForUpdate()
 			await recalled
 			if (isSilent) await noteRenewal('renewed')
 			else if (lost || trip) await noteRenewal('back', lost?.why ?? 'visit')
@@ -489,7 +489,10 @@
 		const answer = await fetch(request)
 		if (!isOfOrigin(request) || !isRefused(answer)) return answer
 		// Without the script a visit is redirected here, which is nothing to keep.
-		if (request.mode === 'navigate') return Response.redirect(`${location.origin}${refreshPath}#${request.url}`, 302)
+		if (request.mode === 'navigate') {
+			const place = request.url.slice(location.origin.length)
+			return Response.redirect(`${location.origin}${refreshPath}?rd=${encodeURIComponent(place)}`, 302)
+		}
 		throw new TypeError('There is no session without cookies.')
 	}
 
@@ -507,9 +510,10 @@
 			}
 		}
 
-	// lookForApp asks for the app's own script now and then, which can be had once
-	// the session is good.
-	const lookForApp = () => {
+	// lookForUpdate asks for the script now and then: a recovery script for the app's own,
+	// which can be had once the session is good, and the plugin's own worker for its next
+	// one, as no page of the app's registers it at each visit. Chromium may not ask by itself.
+	const lookForUpdate = () => {
 		if (registration.installing || registration.waiting || Date.now() - looked < UPDATE_PAUSE) return
 		looked = Date.now()
 		registration.update().catch(ignore)
@@ -570,12 +574,12 @@
 	// arrive looks after a visit that the app's worker answers. What the network answers
 	// needs no session, or leads to the login by itself, whether or not it comes by way of
 	// the app's worker. Then it never becomes a tab of the app's, and a renewal beside it
-	// would end the login. A visit that no worker of the app's has to do with is not looked
-	// after: it gets a page of the plugin's that goes to the refresh path. Nor is any where
-	// the plugin is gone, and the probe would begin a login of its own beside it.
+	// would end the login. The plugin's own worker asks nothing beside a visit, but goes by
+	// what it knows: where the plugin is gone the probe would begin a login of its own.
 	const arrive = async (event) => {
 		notePreloads()
-		if ((await look()) !== false) return
+		await recalled
+		if (own ? !lost : (await look()) !== false) return
 		const { resultingClientId, request } = event
 		await embark(resultingClientId)
 		const tab = await becomeTab(resultingClientId)
@@ -619,7 +623,8 @@
 			if (request.mode === 'navigate' && request.method === 'GET' && preloads !== false) {
 				event.respondWith(takePreloaded(event))
 			}
-		} else if (isVisit && !own) {
+		} else if (isVisit) {
+			if (own) lookForUpdate()
 			event.waitUntil(arrive(event))
 		}
 	}
@@ -677,12 +682,16 @@
 	// A worker that has the script says whether it is in charge, which one is not that is
 	// there to be replaced, and how things stand. Any other says nothing.
 	const QUESTION = 'REAUTH_IN_CHARGE'
-	const answers = { [QUESTION]: () => !recovering && !own, REAUTH_STATUS: status, REAUTH_RENEW: renewNow }
+	const answers = new Map([
+		[QUESTION, () => !recovering && !own],
+		['REAUTH_STATUS', status],
+		['REAUTH_RENEW', renewNow],
+	])
 	const reply = (event) => {
-		const type = event.data?.type
-		if (!Object.hasOwn(answers, type)) return
+		const answer = answers.get(event.data?.type)
+		if (!answer) return
 		event.stopImmediatePropagation()
-		event.waitUntil(Promise.resolve(answers[type]()).then((data) => event.ports[0]?.postMessage(data)))
+		event.waitUntil(Promise.resolve(answer()).then((data) => event.ports[0]?.postMessage(data)))
 	}
 	const isInCharge = () =>
 		new Promise((resolve) => {

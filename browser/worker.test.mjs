@@ -1928,7 +1928,8 @@ test("a visit that the app's worker asks for and that is refused leads to the lo
 	})
 	browser.expire(false)
 	const answer = await worker.dispatch(navigation('/a?b#c')).answer
-	assert.deepEqual([answer.status, answer.headers.get('Location')], [302, `${ORIGIN}${REFRESH}#${ORIGIN}/a?b#c`])
+	const location = `${ORIGIN}${REFRESH}?rd=${encodeURIComponent('/a?b#c')}`
+	assert.deepEqual([answer.status, answer.headers.get('Location')], [302, location])
 	assert.deepEqual(copies, [302])
 })
 
@@ -2104,28 +2105,36 @@ test('a new worker takes over from one that has no refresh script, or cannot be 
 
 test("the plugin's own worker makes way for one of the app's, and for a newer one of its own", async () => {
 	const browser = new Browser()
-	const active = browser.start({ script: `${REFRESH}?worker` })
-	for (const script of ['/sw.js', `${REFRESH}?worker`]) {
+	const active = browser.start({ script: `${REFRESH}?reauth-worker` })
+	for (const script of ['/sw.js', `${REFRESH}?reauth-worker`]) {
 		const worker = browser.start({ active, script })
 		assert.equal(await worker.extend('install'), 'fulfilled')
 		assert.equal(worker.skipped, 1)
 	}
 })
 
-test("the plugin's own worker leaves visits to the page that they get", async () => {
+test("the plugin's own worker asks nothing beside a visit, and makes no renewal beside a login", async () => {
 	const browser = new Browser()
-	const worker = browser.start({ script: `${REFRESH}?worker` })
+	const worker = browser.start({ script: `${REFRESH}?reauth-worker` })
 	browser.expire(false)
 	await worker.visit('/a')
 	assert.deepEqual(browser.seen, [])
+	assert.equal(worker.updates, 1)
+	browser.tab.visibilityState = 'hidden'
+	assert.equal(await worker.get('/a'), FAILED)
+	assert.equal(browser.count(RENEWAL), 2)
+	// One that the network leads to the login.
+	await worker.wait(Promise.all(worker.dispatch(navigation('/a'), 'another').work))
+	browser.pass(MINUTE)
+	assert.equal(await worker.wait(worker.get('/a')), FAILED)
 	await worker.visit(`${REFRESH}?login`)
 	assert.equal(await worker.wait(worker.get('/a')), FAILED)
-	assert.equal(browser.count(RENEWAL), 0)
+	assert.equal(browser.count(RENEWAL), 2)
 })
 
 test("the plugin's own worker serves as well as one with an app's script behind it", async () => {
 	const browser = new Browser()
-	const worker = browser.start({ script: `${REFRESH}?worker` })
+	const worker = browser.start({ script: `${REFRESH}?reauth-worker` })
 	assert.equal(await worker.get('/a'), '200 answer to /a')
 	browser.expire(true)
 	browser.pass(6 * SECOND)
@@ -2324,7 +2333,7 @@ test('a worker says how things stand', async () => {
 	await worker.visit('/a')
 	const back = await question(worker, 'REAUTH_STATUS')
 	assert.deepEqual([back.renewed, back.trip, back.pause], [{ time: browser.now, why: 'login' }, undefined, 0])
-	const own = await question(browser.start({ script: `${REFRESH}?worker`, silent: false }), 'REAUTH_STATUS')
+	const own = await question(browser.start({ script: `${REFRESH}?reauth-worker`, silent: false }), 'REAUTH_STATUS')
 	assert.deepEqual([own.own, own.silent], [true, false])
 	assert.equal((await question(browser.start({ recovering: true }), 'REAUTH_STATUS')).recovering, true)
 })

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { test } from 'node:test'
 import { logIn } from './actual.js'
-import { until } from './common.js'
+import { untilAsked } from './common.js'
 import { atLogin, covered, isMarked, launch, mark, newTab, placeOf } from './engines.js'
 import { atApp, begin, call, expire, file, handWritten, logInAndBack, Pwa } from './pwa.js'
 import { Stand } from './stand.js'
@@ -40,7 +40,7 @@ const status = (page) =>
 
 // owned resolves once the plugin's own worker controls the page.
 export async function owned(page) {
-	await page.waitForFunction(() => navigator.serviceWorker.controller?.scriptURL.endsWith('/_reauth?worker'))
+	await page.waitForFunction(() => navigator.serviceWorker.controller?.scriptURL.endsWith('/_reauth?reauth-worker'))
 	assert.equal((await status(page)).own, true)
 }
 
@@ -69,7 +69,7 @@ async function covers(t, engine) {
 	const place = '/place?a=1&b=%2F#here'
 	const { app, stand, page } = await visit(t, engine, { place })
 	assert.equal(await placeOf(page), stand.app + place)
-	assert.deepEqual(await workersOf(page), { '/': '/_reauth?worker' })
+	assert.deepEqual(await workersOf(page), { '/': '/_reauth?reauth-worker' })
 	await expire(page, stand, 'proxy')
 	app.calls.length = 0
 	assert.equal((await call(page, '/api/edit', edit)).status, 200)
@@ -159,7 +159,7 @@ async function leavesNarrower(t, engine) {
 	await page.goto(`${stand.app}/part/`)
 	await page.evaluate(() => navigator.serviceWorker.register('/part/sw.js'))
 	await covered(page)
-	assert.deepEqual(await workersOf(page), { '/': '/_reauth?worker', '/part/': '/part/sw.js' })
+	assert.deepEqual(await workersOf(page), { '/': '/_reauth?reauth-worker', '/part/': '/part/sw.js' })
 	for (const path of ['/part/a', '/a']) {
 		await page.goto(stand.app + path)
 		await expire(page, stand, 'proxy')
@@ -170,10 +170,12 @@ async function leavesNarrower(t, engine) {
 
 // goes resolves once the page has no worker any more, and nothing else has changed.
 async function goes(page, stand) {
-	await page.goto(`${stand.app}/`)
-	await atApp(page)
-	await mark(page)
-	await until('the worker is gone', async () => Object.keys(await workersOf(page)).length === 0)
+	const isGone = async () => Object.keys(await workersOf(page)).length === 0
+	await untilAsked('the worker is gone', isGone, async () => {
+		await page.goto(`${stand.app}/`)
+		await atApp(page)
+		await mark(page)
+	})
 	assert(await isMarked(page))
 	assert.equal((await call(page, '/api/a')).status, 200)
 }

@@ -66,7 +66,7 @@ test("Node-RED's dashboard brings a worker of its own, beside the editor's", asy
 	await pressed()
 	await covered(dashboard)
 	// It takes the plugin's own for an older one of its own, and loads itself anew.
-	const both = { '/': '/_reauth?worker', '/dashboard/': '/dashboard/sw.js' }
+	const both = { '/': '/_reauth?reauth-worker', '/dashboard/': '/dashboard/sw.js' }
 	await until('both workers', async () => isDeepStrictEqual(await workersOf(dashboard).catch(() => {}), both))
 	await owned(page)
 	// Its worker answers visits from its cache.
@@ -91,18 +91,24 @@ test('TiddlyWiki saves over the end of a session, and what it asks for again and
 	assert.equal(await stand.logins(), 1)
 })
 
-// frame opens a page of another host of the site that shows the app in a frame, and
-// resolves to the page and to a function that resolves to the frame.
-async function frame(t, stand, page) {
+// serve resolves to the URL of a page on another host of the site.
+async function serve(t, content) {
 	const server = createServer((_request, response) => {
-		response.writeHead(200, { 'Content-Type': 'text/html' })
-		response.end(`<!doctype html><title>Dashboard</title><iframe src="${stand.app}/framed?a=1"></iframe>`)
+		response.writeHead(200, { 'Content-Type': 'text/html' }).end(`<!doctype html><title>Dashboard</title>${content}`)
 	})
 	server.listen(0, '127.0.0.1')
 	await once(server, 'listening')
-	atEnd(t, () => server.close())
-	server.unref()
-	await page.goto(`http://dashboard.example.localhost:${server.address().port}/`)
+	atEnd(t, () => {
+		server.closeAllConnections()
+		server.close()
+	})
+	return `http://dashboard.example.localhost:${server.address().port}/`
+}
+
+// frame opens a page of another host of the site that shows the app in a frame, and
+// resolves to a function that resolves to the frame.
+async function frame(t, stand, page) {
+	await page.goto(await serve(t, `<iframe src="${stand.app}/framed?a=1"></iframe>`))
 	return () =>
 		until('the frame', async () => {
 			const frame = page.frames().find((frame) => frame !== page.mainFrame())
@@ -176,17 +182,54 @@ test('a hard reload, which no worker sees, leads to the login and back', async (
 	await owned(page)
 })
 
-test('a visit from another site goes the way of the login, and the app is covered', async (t) => {
-	const app = await Pwa.start(t, {})
+for (const [what, isSite] of [
+	['another host of the site', true],
+	['another site', false],
+]) {
+	test(`a visit from ${what} goes the way that the auth server knows`, async (t) => {
+		const app = await Pwa.start(t, {})
+		const stand = await Stand.start(t, { Upstream: app.url, Plugin: true, Options })
+		const page = await launch(t, 'chromium', stand.keyHash)
+		const from = await serve(t, `<a href="${stand.app}/place?a=1">app</a>`)
+		await page.goto(isSite ? from : from.replace('dashboard.example', 'dashboard.other'))
+		await page.click('a')
+		await logInAndBack(page, stand)
+		assert.equal(await placeOf(page), `${stand.app}/place?a=1`)
+		if (isSite) await owned(page)
+		assert.equal(Object.keys(await workersOf(page)).length, isSite ? 1 : 0)
+		const visits = (await stand.requests()).filter(({ RequestPath }) => RequestPath.startsWith('/_reauth?login'))
+		assert.deepEqual(visits, [])
+	})
+}
+
+test("an app's worker that asks for visits itself leads to the login and to where the visit went", async (t) => {
+	const worker = `addEventListener('fetch', (event) => event.respondWith(fetch(event.request)))`
+	const app = await Pwa.start(t, { worker })
 	const stand = await Stand.start(t, { Upstream: app.url, Plugin: true, Options })
 	const page = await launch(t, 'chromium', stand.keyHash)
-	await page.goto(`data:text/html,<a href="${stand.app}/place?a=1">app</a>`)
-	await page.click('a')
+	await page.goto(`${stand.app}/before`)
 	await logInAndBack(page, stand)
-	assert.equal(await placeOf(page), `${stand.app}/place?a=1`)
-	await owned(page)
-	const visits = (await stand.requests()).filter(({ RequestPath }) => RequestPath.startsWith('/_reauth?login'))
-	assert.deepEqual(visits, [])
+	await covered(page)
+	await stand.expire('both')
+	await page.evaluate(() => location.assign('/place?a=1#here'))
+	await logInAndBack(page, stand)
+	assert.equal(await placeOf(page), `${stand.app}/place?a=1#here`)
+	await stand.expire('both')
+	await page.reload()
+	await logInAndBack(page, stand)
+	assert.equal(await placeOf(page), `${stand.app}/place?a=1#here`)
+})
+
+test('a link to a file leaves the tab with something to read', async (t) => {
+	const { stand, page } = await visit(t, 'chromium', {
+		prepare: (app) => {
+			app.downloads = ['/file']
+		},
+	})
+	await stand.expire('proxy')
+	await page.evaluate(() => location.assign('/file'))
+	await page.waitForFunction(() => document.getElementById('in')?.hidden === false)
+	assert.equal(await stand.logins(), 1)
 })
 
 test('behind oauth2-proxy an app without a worker is covered from its first visit on', async (t) => {

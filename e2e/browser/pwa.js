@@ -31,6 +31,8 @@ export class Pwa {
 	// The scripts and the other pages beside the page, by path.
 	files = {}
 	pages = {}
+	// The paths of what is saved as a file.
+	downloads = []
 	// What is done before a request for a path is answered, by path.
 	before = {}
 	// How many bytes of each upload had come when it was cut off.
@@ -88,6 +90,7 @@ export class Pwa {
 			const scripts = Array.from({ length: 60 }, (_, i) => `<script async src="/script-${i}.js"></script>`)
 			return send(200, { 'Content-Type': 'text/html' }, `<!doctype html><title>Many</title>${scripts.join('')}`)
 		}
+		if (this.downloads.includes(pathname)) return send(200, { 'Content-Disposition': 'attachment' }, 'file')
 		if (pathname in this.pages) return send(200, { 'Content-Type': 'text/html' }, this.pages[pathname])
 		if (pathname in this.files) return send(200, { 'Content-Type': 'text/javascript' }, this.files[pathname])
 		if (pathname.startsWith('/api/')) return this.#api(request, response, pathname)

@@ -49,7 +49,7 @@ const framedBody = `<title>Session expired</title>
 
 const visitBody = `<style>` + pageStyle + `</style>
 <h1>You are not logged in</h1>
-<p>You are taken to the login, and from there to where you are going.
+<p id="going">You are taken to the login, and from there to where you are going.
 `
 
 const pageScript = `<script>` + pageSource + `</script>
@@ -174,10 +174,10 @@ func isFramed(header http.Header) bool {
 }
 
 // isVisit reports whether a browser asks for a page to show in a tab, and says so: what
-// says nothing may have no service worker. A visit that another site begins is left alone:
-// if a page of the app's went on from there, SameSite=Strict cookies would go along. What is asked for beforehand
+// says nothing may have no service worker. If a page of the app's went on where another site
+// has begun, SameSite=Strict cookies would go along. And what is asked for beforehand
 // (https://html.spec.whatwg.org/#the-sec-purpose-header) or beside an app's worker
-// (https://w3c.github.io/ServiceWorker/#navigation-preload-manager) is left alone.
+// (https://w3c.github.io/ServiceWorker/#navigation-preload-manager) is not shown at once.
 func isVisit(req *http.Request) bool {
 	header := req.Header
 	return req.Method == http.MethodGet && header.Get("Sec-Fetch-Dest") == "document" && header.Get("Sec-Fetch-Mode") == "navigate" &&

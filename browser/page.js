@@ -13,11 +13,11 @@
 	// The query of the script of the plugin's own worker.
 	const OWN = '?reauth-worker'
 	// How long a place counts that nobody has come back to, how long the way to the login
-	// waits for the worker, how long it takes at least to come back from there, and how long
-	// a page may take to show, in milliseconds.
+	// waits for the worker, within what time a tab that is here again goes in circles, and
+	// how long a page may take to show, in milliseconds.
 	const LIMIT = 60 * 60 * 1000
 	const REGISTRATION_LIMIT = 3000
-	const ROUND = 10_000
+	const CIRCLE = 10_000
 	const ARRIVAL_LIMIT = 5000
 	const root = `${location.origin}/`
 	// The app may be one of several on the host, each under a path of its own.
@@ -85,25 +85,38 @@
 		const { serviceWorker } = navigator
 		for (const url of [location.href, home]) {
 			const found = await serviceWorker.getRegistration(url)
-			const worker = found && (found.active ?? found.waiting ?? found.installing)
+			const worker = found && (found.installing ?? found.waiting ?? found.active)
 			if (worker && new URL(worker.scriptURL).search !== OWN) return
 		}
 		await serviceWorker.register(refresh + OWN, { scope: home })
 	}
 
-	// takeTheirWay goes to the login as the auth server has said, unless the tab has come
-	// from there just now, and would go in circles.
-	const takeTheirWay = async () => {
+	// isCircling tells whether the tab has left for the login just now. Where storage is
+	// closed nobody would know.
+	const isCircling = () => {
 		const key = `${KEY} went`
 		try {
-			if (Math.abs(Date.now() - sessionStorage.getItem(key)) < ROUND) return
+			if (Math.abs(Date.now() - sessionStorage.getItem(key)) < CIRCLE) return true
 			sessionStorage.setItem(key, Date.now())
-			// For the worker, which makes no renewal beside a login.
-			const cache = await caches.open('reauth')
-			await cache.put('/_reauth?trip', new Response(JSON.stringify({ time: Date.now() })))
+			return false
 		} catch {
-			// Storage is closed. Nobody would know of a circle.
+			return true
+		}
+	}
+
+	// takeTheirWay goes to the login as the auth server has said, unless that would not end.
+	const takeTheirWay = async () => {
+		if (isCircling()) {
+			show('going', false)
 			return
+		}
+		try {
+			// The worker makes no renewal beside a login. It knows the key, whatever the
+			// refresh path is.
+			const cache = await caches.open('reauth')
+			await cache.put('/_reauth?went', new Response(JSON.stringify({ time: Date.now() })))
+		} catch {
+			// Then it knows less.
 		}
 		location.replace(document.getElementById('login').href)
 	}

@@ -21,7 +21,7 @@ const idle = async () => {
 // Workers is what a browser has of them for the app, by scope.
 class Workers {
 	registered = []
-	script = '/sw.js'
+	scripts = { active: '/sw.js' }
 
 	constructor(...scopes) {
 		this.scopes = scopes
@@ -29,7 +29,8 @@ class Workers {
 
 	getRegistration = async (url) => {
 		const scope = this.scopes.find((scope) => url.startsWith(scope))
-		return scope && { scope, waiting: { scriptURL: ORIGIN + this.script } }
+		const state = (name) => this.scripts[name] && { scriptURL: ORIGIN + this.scripts[name] }
+		return scope && { scope, installing: state('installing'), waiting: state('waiting'), active: state('active') }
 	}
 
 	register = async (script, { scope }) => {
@@ -45,6 +46,7 @@ class Tab {
 	active = false
 	// How storage fails.
 	closed = false
+	full = false
 	// What the page listens for, what it waits for, and what it keeps for the worker.
 	listeners = new Map()
 	late = new Map()
@@ -96,6 +98,7 @@ class Tab {
 			caches: {
 				open: async (name) => ({
 					put: async (key, response) => {
+						if (this.full) throw new DOMException('Storage is full', 'QuotaExceededError')
 						assert.equal(name, 'reauth')
 						this.kept.set(key, await response.json())
 					},
@@ -336,6 +339,13 @@ test('a worker that is there stays, whether for the page or for the whole app', 
 		assert.equal(await new Tab().visit(from), '/apps/_reauth?login')
 		assert.deepEqual(from.serviceWorker.registered, [])
 	}
+	// One that is on its way is in time.
+	for (const state of ['installing', 'waiting']) {
+		const early = refused({ serviceWorker: new Workers(`${ORIGIN}/`) })
+		early.serviceWorker.scripts = { active: '/_reauth?reauth-worker', [state]: '/sw.js' }
+		await new Tab().visit(early)
+		assert.deepEqual(early.serviceWorker.registered, [])
+	}
 	// One for another part of the app alone leaves the rest to ours.
 	const from = refused({ serviceWorker: new Workers(`${ORIGIN}/other/`) })
 	await new Tab().visit(from)
@@ -380,10 +390,14 @@ test("who comes from elsewhere, or has a good session, goes the auth server's wa
 		}
 		assert.equal(from.serviceWorker.registered.length, 3)
 		assert.equal(tab.stored.has(KEY), false)
-		assert.deepEqual([...tab.kept], [['/_reauth?trip', { time: tab.now - 9000 }]])
+		assert.deepEqual([...tab.kept], [['/_reauth?went', { time: tab.now - 9000 }]])
+		tab.now += HOUR
+		tab.full = true
+		assert.equal(await tab.visit(from), 'https://auth.example.com/')
 		tab.closed = true
 		tab.now += HOUR
-		assert.equal(typeof (await tab.visit(from)), 'object')
+		const { going } = await tab.visit(from)
+		assert.ok(going.hidden)
 	}
 })
 
@@ -393,7 +407,7 @@ test('a worker of the plugin for another refresh path or another app is no worke
 		['/_reauth?reauth-worker', `${ORIGIN}/`],
 	]) {
 		const from = refused({ refresh: '/apps/_reauth', serviceWorker: new Workers(scope) })
-		from.serviceWorker.script = script
+		from.serviceWorker.scripts = { waiting: script }
 		await new Tab().visit(from)
 		assert.deepEqual(from.serviceWorker.registered, [['/apps/_reauth?reauth-worker', `${ORIGIN}/apps/`]])
 	}
@@ -450,6 +464,10 @@ test('a page of the same origin around a frame goes to the login and comes back'
 	assert.equal(top.location.href, `/_reauth#${ORIGIN}/dashboard#1`)
 	// Going back from the login is no wish to go there again.
 	const left = { location: { href: `${ORIGIN}/dashboard#1` } }
-	await new Tab().visit({ ...app, framed: true, top: left, type: 'back_forward' })
+	const tab = new Tab()
+	await tab.visit({ ...app, framed: true, top: left, type: 'back_forward' })
 	assert.equal(left.location.href, `${ORIGIN}/dashboard#1`)
+	tab.active = true
+	await tab.listeners.get('focus')()
+	assert.deepEqual(tab.replaced, [`${ORIGIN}/app#here`])
 })

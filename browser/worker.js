@@ -111,6 +111,8 @@
 	// share what they know of a trip, as they share the cookies of a login.
 	const CACHE = 'reauth'
 	const TRIP = '/_reauth?trip'
+	// What the page in place of a visit keeps, when it goes to the login by itself.
+	const WENT = '/_reauth?went'
 	const LOST = `${refreshPath}?lost`
 	const RENEWED = `${refreshPath}?renewed`
 	const recall = (key) =>
@@ -160,8 +162,9 @@
 		trip ??= lastTrip
 		lost ??= lastLost
 	})
-	// When a newer script was looked for.
+	// When a newer script was looked for, and whether a visit has come since.
 	let looked = 0
+	let visited = false
 	// Whether the app has its pages preloaded, undefined until that is known.
 	let preloads
 
@@ -301,11 +304,13 @@
 		return good
 	}
 
-	// recallTrip finds out what another app's worker knows.
+	// recallTrip finds out what another app's worker knows, or a page.
 	const recallTrip = async () => {
 		await remembered
-		const other = visits.size === 0 && (await recall(TRIP))
-		if (other && !(trip?.time > other.time)) trip = other
+		for (const key of visits.size === 0 ? [TRIP, WENT] : [WENT]) {
+			const other = await recall(key)
+			if (other && !(trip?.time > other.time)) trip = other
+		}
 	}
 
 	// renew resolves to whether the session is good again. A renewal may lose to
@@ -363,7 +368,9 @@
 		const hasChanged = next || trip || visits.size > 0
 		trip = next
 		if (!next) visits.clear()
-		if (hasChanged) await remember(TRIP, next)
+		if (!hasChanged) return
+		await remember(TRIP, next)
+		if (!next) await remember(WENT)
 	}
 	// depart notes that a tab leaves for the login.
 	const depart = async () => {
@@ -487,13 +494,8 @@
 			return send(request)
 		}
 		const answer = await fetch(request)
-		if (!isOfOrigin(request) || !isRefused(answer)) return answer
-		// Without the script a visit is redirected here, which is nothing to keep.
-		if (request.mode === 'navigate') {
-			const place = request.url.slice(location.origin.length)
-			return Response.redirect(`${location.origin}${refreshPath}?rd=${encodeURIComponent(place)}`, 302)
-		}
-		throw new TypeError('There is no session without cookies.')
+		if (isOfOrigin(request) && isRefused(answer)) throw new TypeError('There is no session without cookies.')
+		return answer
 	}
 
 	// addAgain is a method of the app's caches, tried once more after a renewal where
@@ -579,12 +581,15 @@
 	const arrive = async (event) => {
 		notePreloads()
 		await recalled
+		await recallTrip()
 		if (own ? !lost : (await look()) !== false) return
 		const { resultingClientId, request } = event
 		await embark(resultingClientId)
 		const tab = await becomeTab(resultingClientId)
 		const isUnknown = await disembark(resultingClientId)
 		if (tab ? isReserved(pathOf(tab)) : isUnknown) await depart()
+		// Visits with the plugin's own worker are all answered by the network.
+		if (own && tab) await look()
 		if (!tab || unanswered.has(event)) return
 		if (isVisible(tab)) await doubt()
 		// A reload is a wish.
@@ -624,8 +629,12 @@
 				event.respondWith(takePreloaded(event))
 			}
 		} else if (isVisit) {
-			if (own) lookForUpdate()
+			visited = own
 			event.waitUntil(arrive(event))
+		} else if (visited) {
+			// Its page is there, so the visit did not lead to a login that this might disturb.
+			visited = false
+			lookForUpdate()
 		}
 	}
 
@@ -656,7 +665,7 @@
 	const status = async () => {
 		await recalled
 		await recallTrip()
-		const pause = trip ? Math.max(TRIP_PAUSE - Math.abs(Date.now() - trip.time), 0) : 0
+		const left = trip ? Math.max(TRIP_PAUSE - Math.abs(Date.now() - trip.time), 0) : 0
 		const renewed = await recall(RENEWED)
 		const { why } = lost ?? {}
 		return {
@@ -667,7 +676,7 @@
 			renewed,
 			why,
 			trip,
-			pause,
+			pause: left,
 		}
 	}
 

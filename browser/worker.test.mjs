@@ -1915,24 +1915,6 @@ test("what the app's worker answers from the network is renewed", async () => {
 	assert.equal(browser.count(RENEWAL), 2)
 })
 
-test("a visit that the app's worker asks for and that is refused leads to the login, and is nothing to keep", async () => {
-	const browser = new Browser()
-	browser.visited = refusal
-	const copies = []
-	const worker = browser.start({
-		app: answering(async (request, self) => {
-			const answer = await self.fetch(request)
-			copies.push(answer.status)
-			return answer
-		}),
-	})
-	browser.expire(false)
-	const answer = await worker.dispatch(navigation('/a?b#c')).answer
-	const location = `${ORIGIN}${REFRESH}?rd=${encodeURIComponent('/a?b#c')}`
-	assert.deepEqual([answer.status, answer.headers.get('Location')], [302, location])
-	assert.deepEqual(copies, [302])
-})
-
 test("what the app's worker sends without cookies fails if it is refused, and nothing is renewed", async () => {
 	const browser = new Browser()
 	browser.open.add('/public')
@@ -2119,10 +2101,11 @@ test("the plugin's own worker asks nothing beside a visit, and makes no renewal 
 	browser.expire(false)
 	await worker.visit('/a')
 	assert.deepEqual(browser.seen, [])
-	assert.equal(worker.updates, 1)
+	assert.equal(worker.updates, 0)
 	browser.tab.visibilityState = 'hidden'
 	assert.equal(await worker.get('/a'), FAILED)
 	assert.equal(browser.count(RENEWAL), 2)
+	assert.equal(worker.updates, 1)
 	// One that the network leads to the login.
 	await worker.wait(Promise.all(worker.dispatch(navigation('/a'), 'another').work))
 	browser.pass(MINUTE)
@@ -2130,6 +2113,37 @@ test("the plugin's own worker asks nothing beside a visit, and makes no renewal 
 	await worker.visit(`${REFRESH}?login`)
 	assert.equal(await worker.wait(worker.get('/a')), FAILED)
 	assert.equal(browser.count(RENEWAL), 2)
+})
+
+test("a visit with the plugin's own worker ends the wait, once it has come to a good session", async () => {
+	const browser = new Browser()
+	browser.tab.visibilityState = 'hidden'
+	browser.expire(false)
+	const worker = browser.start({ script: `${REFRESH}?reauth-worker` })
+	assert.equal(await worker.get('/a'), FAILED)
+	browser.session = true
+	browser.tab.visibilityState = 'visible'
+	await worker.visit('/a')
+	assert.equal(await worker.get('/a'), '200 answer to /a')
+})
+
+test('what a page has kept of its way to the login counts until the session is good', async () => {
+	for (const script of ['/sw.js', `${REFRESH}?reauth-worker`]) {
+		const browser = new Browser()
+		const worker = browser.start({ script })
+		const cache = await browser.caches.open('reauth')
+		await cache.put('/_reauth?went', Response.json({ time: browser.now }))
+		browser.expire(true)
+		assert.equal(await worker.wait(worker.get('/a')), FAILED)
+		assert.equal(browser.count(RENEWAL), 0)
+		browser.session = true
+		await worker.visit('/a')
+		assert.equal(await worker.get('/a'), '200 answer to /a')
+		browser.expire(true)
+		browser.pass(6 * SECOND)
+		assert.equal(await worker.get('/a'), '200 answer to /a')
+		assert.equal(browser.count(RENEWAL), 1)
+	}
 })
 
 test("the plugin's own worker serves as well as one with an app's script behind it", async () => {

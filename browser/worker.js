@@ -149,6 +149,9 @@
 	let unproven = 0
 	// When the last trip began, while the session has not been good since.
 	let trip
+	// Whether a trip may be kept that this run does not know of: a page keeps one in place
+	// of a visit.
+	let isKept = true
 	// The visits that may be on their way to the login, by the tabs that they become
 	// otherwise.
 	const visits = new Set()
@@ -365,10 +368,11 @@
 	}
 
 	const setTrip = async (next) => {
-		const hasChanged = next || trip || visits.size > 0
+		const hasChanged = next || trip || visits.size > 0 || isKept
 		trip = next
 		if (!next) visits.clear()
 		if (!hasChanged) return
+		isKept = Boolean(next)
 		await remember(TRIP, next)
 		if (!next) await remember(WENT)
 	}
@@ -581,7 +585,6 @@
 	const arrive = async (event) => {
 		notePreloads()
 		await recalled
-		await recallTrip()
 		if (own ? !lost : (await look()) !== false) return
 		const { resultingClientId, request } = event
 		await embark(resultingClientId)
@@ -630,6 +633,7 @@
 			}
 		} else if (isVisit) {
 			visited = own
+			isKept = true
 			event.waitUntil(arrive(event))
 		} else if (visited) {
 			// Its page is there, so the visit did not lead to a login that this might disturb.

@@ -585,7 +585,7 @@
 	const arrive = async (event) => {
 		notePreloads()
 		await recalled
-		if (own ? !lost : (await look()) !== false) return
+		if (own ? !lost && !trip : (await look()) !== false) return
 		const { resultingClientId, request } = event
 		await embark(resultingClientId)
 		const tab = await becomeTab(resultingClientId)

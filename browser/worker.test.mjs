@@ -2127,6 +2127,17 @@ test("a visit with the plugin's own worker ends the wait, once it has come to a 
 	assert.equal(await worker.get('/a'), '200 answer to /a')
 })
 
+test("a visit with the plugin's own worker is no trip any more once it has come to a good session", async () => {
+	const browser = new Browser()
+	const worker = browser.start({ script: `${REFRESH}?reauth-worker` })
+	await worker.visit(`${REFRESH}?login`)
+	await worker.visit('/a')
+	browser.expire(true)
+	browser.pass(6 * SECOND)
+	assert.equal(await worker.get('/a'), '200 answer to /a')
+	assert.equal(browser.count(RENEWAL), 1)
+})
+
 test('what a page has kept of its way to the login counts until the session is good', async () => {
 	for (const script of ['/sw.js', `${REFRESH}?reauth-worker`]) {
 		const browser = new Browser()

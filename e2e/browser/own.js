@@ -56,6 +56,8 @@ export async function visit(t, engine, { place = '/', prepare, at = atApp, ...se
 	await logIn(page, stand)
 	await at(page)
 	await owned(page)
+	// An app asks for something at its start, which ends the trip to the login.
+	assert.equal((await call(page, '/api/first')).status, 200)
 	await mark(page)
 	return { app, stand, page, engine }
 }

@@ -2157,6 +2157,19 @@ test('what a page has kept of its way to the login counts until the session is g
 	}
 })
 
+test('what a page has kept of its way to the login is over with the visit after it', async () => {
+	const browser = new Browser()
+	const worker = browser.start()
+	await worker.get('/a')
+	const cache = await browser.caches.open('reauth')
+	await cache.put('/_reauth?went', Response.json({ time: browser.now }))
+	await worker.visit('/a')
+	browser.expire(true)
+	browser.pass(6 * SECOND)
+	assert.equal(await worker.get('/a'), '200 answer to /a')
+	assert.equal(browser.count(RENEWAL), 1)
+})
+
 test("the plugin's own worker serves as well as one with an app's script behind it", async () => {
 	const browser = new Browser()
 	const worker = browser.start({ script: `${REFRESH}?reauth-worker` })
@@ -2312,6 +2325,10 @@ test('what happens is told on a channel', async () => {
 	browser.pass(6 * SECOND)
 	for (let i = 0; i < 3; i++) assert.equal(await worker.get('/a'), FAILED)
 	assert.deepEqual(browser.told.splice(0), ['refused', 'login'])
+	browser.pass(6 * MINUTE)
+	assert.equal(await worker.get('/a'), FAILED)
+	assert.equal(browser.count(RENEWAL), 4)
+	assert.deepEqual(browser.told, [])
 	browser.session = true
 	await worker.visit('/a')
 	assert.deepEqual(browser.told.splice(0), ['back'])

@@ -46,7 +46,7 @@ export async function owned(page) {
 
 // visit opens an app that has no worker with the option on, by a first visit to a place,
 // logs in, and resolves once the page is covered.
-export async function visit(t, engine, { place = '/', prepare, at = atApp, ...settings } = {}) {
+export async function visit(t, engine, { place = '/', prepare, ...settings } = {}) {
 	const app = await Pwa.start(t, {})
 	await prepare?.(app)
 	const stand = await Stand.start(t, { Upstream: app.url, Plugin: true, Options: on, ...settings })
@@ -54,7 +54,7 @@ export async function visit(t, engine, { place = '/', prepare, at = atApp, ...se
 	await page.goto(stand.app + place)
 	await atLogin(page)
 	await logIn(page, stand)
-	await at(page)
+	await atApp(page)
 	await owned(page)
 	// An app asks for something at its start, which ends the trip to the login.
 	assert.equal((await call(page, '/api/first')).status, 200)

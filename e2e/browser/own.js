@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { test } from 'node:test'
 import { logIn } from './actual.js'
-import { untilAsked } from './common.js'
+import { until, untilAsked } from './common.js'
 import { atLogin, covered, isMarked, launch, mark, newTab, placeOf } from './engines.js'
 import { atApp, begin, call, expire, file, handWritten, logInAndBack, Pwa } from './pwa.js'
 import { Stand } from './stand.js'
@@ -251,6 +251,40 @@ async function keepsUploads(t, engine) {
 	assert(app.calls[0].body.length > 6_000_000)
 }
 
+// TiddlyWiki is a real app. It asks its server for what is new each second.
+async function keepsWiki(t, engine) {
+	const stand = await Stand.start(t, { Wiki: true, Plugin: true, Options: on })
+	const page = await launch(t, engine, stand.keyHash)
+	const isThere = () =>
+		page.waitForFunction(() => Boolean(window.$tw?.syncer) && document.body.innerText.includes('The wiki has started.'))
+	const write = (title) =>
+		page.evaluate((title) => {
+			window.$tw.wiki.addTiddler({ title, text: 'text' })
+		}, title)
+	const saved = (title) =>
+		until('the saved tiddler', async () => (await fetch(`${stand.upstream}/recipes/default/tiddlers/${title}`)).ok)
+	await page.goto(`${stand.app}/#Start`)
+	await atLogin(page)
+	await logIn(page, stand)
+	await isThere()
+	await owned(page)
+	await write('First')
+	await saved('First')
+	await mark(page)
+	await expire(page, stand, 'proxy')
+	await write('Second')
+	await saved('Second')
+	assert(await isMarked(page))
+	assert.equal(await stand.logins(), 1)
+	await expire(page, stand, 'both')
+	// It asks by itself.
+	await atLogin(page)
+	await logIn(page, stand)
+	await isThere()
+	await write('Third')
+	await saved('Third')
+}
+
 async function keepsHtmx(t, engine) {
 	const prepare = async (app) => {
 		app.files['/htmx.js'] = await file('htmx.org/dist/htmx.min.js')
@@ -348,6 +382,7 @@ const promises = {
 	'an EventSource outlives the end of a session': keepsEvents,
 	'an upload that meets the end of a session arrives whole, once': keepsUploads,
 	'what htmx sends is sent again': keepsHtmx,
+	'a wiki saves over the end of a session, and goes on after a login': keepsWiki,
 	'an app that speaks over a WebSocket alone is led back by its next call, or by a reload': reloadsSockets,
 	'what happens can be seen, on a channel and on a page': tells,
 }

@@ -15,24 +15,24 @@ import { Stand } from './stand.js'
 
 const Options = { ownServiceWorker: true }
 
-// enterReal opens a real app that has no worker, by a first visit, and resolves once it
-// is covered.
-async function enterReal(t, settings, path, shown) {
-	const stand = await Stand.start(t, { Plugin: true, Options, ...settings })
+const isEditor = () => Boolean(window.RED?.nodes.workspace?.('tab'))
+
+// enterEditor opens Node-RED's editor by a first visit, and resolves once it is covered.
+async function enterEditor(t, path) {
+	const url = await startNodeRed(t)
+	const stand = await Stand.start(t, { Upstream: url, Plugin: true, Options })
 	const page = await launch(t, 'chromium', stand.keyHash)
 	await page.goto(stand.app + path)
 	await atLogin(page)
 	await logIn(page, stand)
-	await page.waitForFunction(shown)
+	await page.waitForFunction(isEditor)
 	await owned(page)
 	await mark(page)
-	return { url: stand.upstream, stand, page }
+	return { url, stand, page }
 }
 
-const isEditor = () => Boolean(window.RED?.nodes.workspace?.('tab'))
-
 test("Node-RED's editor deploys over the end of a session, and comes back from a login", async (t) => {
-	const { url, stand, page } = await enterReal(t, { Upstream: await startNodeRed(t) }, '/#flow/tab', isEditor)
+	const { url, stand, page } = await enterEditor(t, '/#flow/tab')
 	const deploy = (label) =>
 		page.evaluate((label) => {
 			window.RED.nodes.workspace('tab').label = label
@@ -59,7 +59,7 @@ test("Node-RED's editor deploys over the end of a session, and comes back from a
 })
 
 test("Node-RED's dashboard brings a worker of its own, beside the editor's", async (t) => {
-	const { stand, page } = await enterReal(t, { Upstream: await startNodeRed(t) }, '/', isEditor)
+	const { stand, page } = await enterEditor(t, '/')
 	const dashboard = await newTab(page)
 	await dashboard.goto(`${stand.app}/dashboard/page1`)
 	const pressed = () => dashboard.waitForFunction(() => document.body.innerText.includes('State'))
@@ -78,17 +78,22 @@ test("Node-RED's dashboard brings a worker of its own, beside the editor's", asy
 	assert.equal(await placeOf(dashboard), `${stand.app}/dashboard/page1`)
 })
 
-test('TiddlyWiki saves over the end of a session, and what it asks for again and again is served', async (t) => {
-	const isWiki = () => Boolean(window.$tw?.syncer) && document.body.innerText.includes('The wiki has started.')
-	const { url, stand, page } = await enterReal(t, { Wiki: true }, '/', isWiki)
-	const write = (title) => page.evaluate((title) => window.$tw.wiki.addTiddler({ title, text: 'text' }), title)
-	const saved = (title) =>
-		until('the saved tiddler', async () => (await fetch(`${url}/recipes/default/tiddlers/${title}`)).ok)
-	await expire(page, stand, 'proxy')
-	await write('First')
-	await saved('First')
-	assert(await isMarked(page))
-	assert.equal(await stand.logins(), 1)
+test('the page that shows how things stand can be read in the dark and on a phone', async (t) => {
+	const { stand, page } = await visit(t, 'chromium')
+	const colours = []
+	for (const value of ['light', 'dark']) {
+		await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value }])
+		await page.setViewport({ width: 320, height: 600 })
+		await page.goto(`${stand.app}/_reauth?status`)
+		await owned(page)
+		const { colour, overflows } = await page.evaluate(() => ({
+			colour: getComputedStyle(document.body).color,
+			overflows: document.documentElement.scrollWidth > window.innerWidth,
+		}))
+		colours.push(colour)
+		assert(!overflows)
+	}
+	assert.deepEqual(colours, ['rgb(0, 0, 0)', 'rgb(255, 255, 255)'])
 })
 
 // serve resolves to the URL of a page on another host of the site.

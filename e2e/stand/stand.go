@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -281,14 +282,25 @@ func Serve(h http.Handler) (string, *http.Server, error) {
 	return "http://127.0.0.1:" + strconv.Itoa(port), server, nil
 }
 
+// Loopback ports are taken from below those that Linux gives to whoever asks for any: one
+// that is let go for a program to take is given to nobody else meanwhile.
+const (
+	firstPort = 15000
+	portCount = 15000
+)
+
 // holdPort takes a free loopback port, which is free again once the listener is
 // closed.
 func holdPort() (net.Listener, int, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, 0, err
+	var err error
+	for range 100 {
+		port := firstPort + rand.IntN(portCount)
+		var listener net.Listener
+		if listener, err = net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port)); err == nil {
+			return listener, port, nil
+		}
 	}
-	return listener, listener.Addr().(*net.TCPAddr).Port, nil
+	return nil, 0, err
 }
 
 // LinkPlugin makes the working tree a local plugin of a program that runs in

@@ -603,7 +603,7 @@ func serve(h *handler, k kind, rw http.ResponseWriter, req *http.Request) {
 		return
 	}
 	if k == kindOwnScript {
-		answerOwnScript(w, "")
+		answerOwnScript(w)
 		return
 	}
 	if k == kindVisit {

@@ -506,7 +506,7 @@ func serveRefresh(w *responseWriter, req *http.Request) bool {
 			w.kind = kindProbe
 		}
 		if query == ownQuery && isWorkerScript(req) {
-			answerOwnScript(w, ownScript(w.h))
+			answerOwnScript(w)
 			return true
 		}
 		return false
@@ -800,20 +800,13 @@ func passScript(w *responseWriter) {
 // ownQuery is the query of the script of the plugin's own worker, at the refresh path.
 const ownQuery = "reauth-worker"
 
-// ownScript returns the script of the plugin's own worker, empty without the option.
-func ownScript(h *handler) string {
-	if h.own {
-		return h.refreshScript
-	}
-	return ""
-}
-
 // answerOwnScript answers with the script of the plugin's own worker, whoever asks: it
-// holds nothing secret. Without one, as at a refresh path that was given up, it is the
-// script that takes the worker away.
-func answerOwnScript(w *responseWriter, script string) {
-	if script == "" {
-		script = retireSource
+// holds nothing secret. Without the option, or at a refresh path that was given up, it is
+// the script that takes the worker away.
+func answerOwnScript(w *responseWriter) {
+	script := retireSource
+	if w.h.own && w.target.Path == w.h.refreshPath {
+		script = w.h.refreshScript
 	}
 	scriptHeader(w)
 	answer(w, http.StatusOK, script)

@@ -13,8 +13,7 @@ const script = fileURLToPath(new URL('../node_modules/node-red/red.js', import.m
 // A test that is killed stops nothing, but its end of the pipe is closed.
 const endWithInput = `data:text/javascript,process.stdin.on('end', () => process.exit()).resume()`
 
-// What is in Node-RED: one page of the dashboard, on which a button sets a text, and
-// in the editor a node that sets the same text.
+// What is in Node-RED: one page of the dashboard, which shows a text.
 const flows = [
 	{ id: 'tab', type: 'tab', label: 'Flow' },
 	{ id: 'base', type: 'ui-base', name: 'Dashboard', path: '/dashboard', includeClientData: true },
@@ -33,39 +32,6 @@ const flows = [
 	},
 	{ id: 'page', type: 'ui-page', name: 'Page', ui: 'base', path: '/page1', layout: 'grid', theme: 'theme', order: 1 },
 	{ id: 'group', type: 'ui-group', name: 'Group', page: 'page', width: 6, height: 1, order: 1, showTitle: true },
-	{
-		id: 'button',
-		type: 'ui-button',
-		z: 'tab',
-		group: 'group',
-		order: 1,
-		width: 0,
-		height: 0,
-		label: 'Press',
-		emulateClick: false,
-		payload: 'pressed',
-		payloadType: 'str',
-		x: 120,
-		y: 80,
-		wires: [['text']],
-	},
-	{
-		id: 'inject',
-		type: 'inject',
-		z: 'tab',
-		name: 'Inject',
-		props: [{ p: 'payload' }],
-		repeat: '',
-		crontab: '',
-		once: false,
-		onceDelay: 0.1,
-		topic: '',
-		payload: 'injected',
-		payloadType: 'str',
-		x: 120,
-		y: 160,
-		wires: [['text']],
-	},
 	{
 		id: 'text',
 		type: 'ui-text',

@@ -8,7 +8,7 @@ import { atLogin, covered, isMarked, launch, mark, newTab, placeOf } from './eng
 import { atApp, begin, call, expire, file, handWritten, logInAndBack, Pwa } from './pwa.js'
 import { Stand } from './stand.js'
 
-const on = { ownServiceWorker: true }
+export const on = { ownServiceWorker: true }
 
 // What the documents have people write into a page, or into the console.
 const snippets = async () => {
@@ -44,18 +44,24 @@ export async function owned(page) {
 	assert.equal((await status(page)).own, true)
 }
 
-// visit opens an app that has no worker with the option on, by a first visit to a place,
-// logs in, and resolves once the page is covered.
-export async function visit(t, engine, { place = '/', prepare, ...settings } = {}) {
-	const app = await Pwa.start(t, {})
-	await prepare?.(app)
-	const stand = await Stand.start(t, { Upstream: app.url, Plugin: true, Options: on, ...settings })
+// visitFirst opens an app that has no worker with the option on, by a first visit to a
+// place, logs in, and resolves once shown does and the page is covered.
+export async function visitFirst(t, engine, settings, place, shown) {
+	const stand = await Stand.start(t, { Plugin: true, Options: on, ...settings })
 	const page = await launch(t, engine, stand.keyHash)
 	await page.goto(stand.app + place)
 	await atLogin(page)
 	await logIn(page, stand)
-	await atApp(page)
+	await shown(page)
 	await owned(page)
+	return { stand, page }
+}
+
+// visit is visitFirst with an app of our own.
+export async function visit(t, engine, { place = '/', prepare, ...settings } = {}) {
+	const app = await Pwa.start(t, {})
+	await prepare?.(app)
+	const { stand, page } = await visitFirst(t, engine, { Upstream: app.url, ...settings }, place, atApp)
 	// An app asks for something at its start, which ends the trip to the login.
 	assert.equal((await call(page, '/api/first')).status, 200)
 	await mark(page)
@@ -253,21 +259,15 @@ async function keepsUploads(t, engine) {
 
 // TiddlyWiki is a real app. It asks its server for what is new each second.
 async function keepsWiki(t, engine) {
-	const stand = await Stand.start(t, { Wiki: true, Plugin: true, Options: on })
-	const page = await launch(t, engine, stand.keyHash)
-	const isThere = () =>
+	const isThere = (page) =>
 		page.waitForFunction(() => Boolean(window.$tw?.syncer) && document.body.innerText.includes('The wiki has started.'))
+	const { stand, page } = await visitFirst(t, engine, { Wiki: true }, '/#Start', isThere)
 	const write = (title) =>
 		page.evaluate((title) => {
 			window.$tw.wiki.addTiddler({ title, text: 'text' })
 		}, title)
 	const saved = (title) =>
 		until('the saved tiddler', async () => (await fetch(`${stand.upstream}/recipes/default/tiddlers/${title}`)).ok)
-	await page.goto(`${stand.app}/#Start`)
-	await atLogin(page)
-	await logIn(page, stand)
-	await isThere()
-	await owned(page)
 	await write('First')
 	await saved('First')
 	await mark(page)
@@ -280,7 +280,7 @@ async function keepsWiki(t, engine) {
 	// It asks by itself.
 	await atLogin(page)
 	await logIn(page, stand)
-	await isThere()
+	await isThere(page)
 	await write('Third')
 	await saved('Third')
 }

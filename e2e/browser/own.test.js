@@ -9,24 +9,16 @@ import { logIn } from './actual.js'
 import { atEnd, until } from './common.js'
 import { atLogin, covered, isMarked, launch, mark, newTab, placeOf } from './engines.js'
 import { startNodeRed } from './nodered.js'
-import { owned, visit, workersOf } from './own.js'
+import { on, owned, visit, visitFirst, workersOf } from './own.js'
 import { atApp, begin, call, expire, logInAndBack, Pwa } from './pwa.js'
 import { Stand } from './stand.js'
 
-const Options = { ownServiceWorker: true }
-
-const isEditor = () => Boolean(window.RED?.nodes.workspace?.('tab'))
+const isEditor = (page) => page.waitForFunction(() => Boolean(window.RED?.nodes.workspace?.('tab')))
 
 // enterEditor opens Node-RED's editor by a first visit, and resolves once it is covered.
-async function enterEditor(t, path) {
+async function enterEditor(t, place) {
 	const url = await startNodeRed(t)
-	const stand = await Stand.start(t, { Upstream: url, Plugin: true, Options })
-	const page = await launch(t, 'chromium', stand.keyHash)
-	await page.goto(stand.app + path)
-	await atLogin(page)
-	await logIn(page, stand)
-	await page.waitForFunction(isEditor)
-	await owned(page)
+	const { stand, page } = await visitFirst(t, 'chromium', { Upstream: url }, place, isEditor)
 	await mark(page)
 	return { url, stand, page }
 }
@@ -52,7 +44,7 @@ test("Node-RED's editor deploys over the end of a session, and comes back from a
 	await begin(page, '/settings')
 	await atLogin(page)
 	await logIn(page, stand)
-	await page.waitForFunction(isEditor)
+	await isEditor(page)
 	assert.equal(await placeOf(page), `${stand.app}/#flow/tab`)
 	await deploy('Second')
 	await deployed('Second')
@@ -161,7 +153,7 @@ test('an app that one of its own pages has in a frame goes to the login in the t
 
 test('without JavaScript a visit goes to the login and back', async (t) => {
 	const app = await Pwa.start(t, {})
-	const stand = await Stand.start(t, { Upstream: app.url, Plugin: true, Options })
+	const stand = await Stand.start(t, { Upstream: app.url, Plugin: true, Options: on })
 	const page = await launch(t, 'chromium', stand.keyHash)
 	await page.setJavaScriptEnabled(false)
 	await page.goto(`${stand.app}/place?a=1&b=%22`)
@@ -193,7 +185,7 @@ for (const [what, isSite] of [
 ]) {
 	test(`a visit from ${what} goes the way that the auth server knows`, async (t) => {
 		const app = await Pwa.start(t, {})
-		const stand = await Stand.start(t, { Upstream: app.url, Plugin: true, Options })
+		const stand = await Stand.start(t, { Upstream: app.url, Plugin: true, Options: on })
 		const page = await launch(t, 'chromium', stand.keyHash)
 		const from = await serve(t, `<a href="${stand.app}/place?a=1">app</a>`)
 		await page.goto(isSite ? from : from.replace('dashboard.example', 'dashboard.other'))
@@ -210,7 +202,7 @@ for (const [what, isSite] of [
 test("an app's worker that asks for visits itself leads to the login and to where the visit went", async (t) => {
 	const worker = `addEventListener('fetch', (event) => event.respondWith(fetch(event.request)))`
 	const app = await Pwa.start(t, { worker })
-	const stand = await Stand.start(t, { Upstream: app.url, Plugin: true, Options })
+	const stand = await Stand.start(t, { Upstream: app.url, Plugin: true, Options: on })
 	const page = await launch(t, 'chromium', stand.keyHash)
 	await page.goto(`${stand.app}/before`)
 	await logInAndBack(page, stand)
@@ -241,7 +233,7 @@ test('behind oauth2-proxy an app without a worker is covered from its first visi
 	const { app, stand, page } = await visit(t, 'chromium', {
 		place: '/place?a=1#here',
 		OAuth2Proxy: 'root',
-		Options: { ...Options, provider: 'oauth2-proxy' },
+		Options: { ...on, provider: 'oauth2-proxy' },
 	})
 	for (const OAuth2Proxy of ['root', 'auth', 'errors', 'rewrite']) {
 		await stand.configure({ OAuth2Proxy })

@@ -51,9 +51,12 @@ func StartActual(ctx context.Context, dir, version string) (*Actual, error) {
 	if err := listener.Close(); err != nil {
 		return nil, err
 	}
-	a := &Actual{URL: "http://127.0.0.1:" + strconv.Itoa(port)}
-	a.process, err = startServer(ctx, command, dir, "actual", a.URL+"/info")
-	return a, err
+	url := "http://127.0.0.1:" + strconv.Itoa(port)
+	process, err := startServer(ctx, command, dir, "actual", url+"/info")
+	if err != nil {
+		return nil, err
+	}
+	return &Actual{url, process}, nil
 }
 
 // installed returns the path of a file that npm has installed.

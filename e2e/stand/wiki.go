@@ -49,9 +49,12 @@ func StartWiki(ctx context.Context, dir string) (*Wiki, error) {
 	}
 	command := exec.Command("node", script, ".", "--listen", "host=127.0.0.1", "port="+strconv.Itoa(port))
 	command.Dir = dir
-	w := &Wiki{URL: "http://127.0.0.1:" + strconv.Itoa(port)}
-	w.process, err = startServer(ctx, command, dir, "wiki", w.URL+"/status")
-	return w, err
+	url := "http://127.0.0.1:" + strconv.Itoa(port)
+	process, err := startServer(ctx, command, dir, "wiki", url+"/status")
+	if err != nil {
+		return nil, err
+	}
+	return &Wiki{url, process}, nil
 }
 
 // Ended is closed when the server has ended.

@@ -20,7 +20,6 @@ import (
 	"errors"
 	"fmt"
 	"log"
-	"net"
 	"net/http"
 	"net/url"
 	"path"
@@ -170,19 +169,21 @@ func New(_ context.Context, next http.Handler, config *Config, name string) (mid
 	}
 	announce(name, &set)
 
+	authPath := prefixPattern(authPaths)
 	h := &handler{
 		next:          next,
 		name:          name,
 		auth:          auth,
 		headerField:   headerField,
 		refreshPath:   refreshPath,
-		authPaths:     authPaths,
+		authPath:      authPath,
 		loginURLs:     loginURLs,
-		startPath:     startPath(loginURLs, authPaths),
+		startPath:     startPath(loginURLs, authPath),
 		cors:          policy,
 		challenge:     "Reauth realm=" + quote(name) + ", uri=" + quote(refreshPath),
 		challengeBody: challengeBody(refreshPath),
 		own:           config.OwnServiceWorker,
+		passesVisits:  policy == nil && !config.OwnServiceWorker,
 	}
 	// Until something shows the contrary, who names a provider or a header is believed to
 	// have listed it: what other providers' logins point to nobody knows beforehand.
@@ -244,6 +245,8 @@ func entries(found *problems, option string, list []string) []string {
 var (
 	plainPath   = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
 	notURLBytes = regexp.MustCompile(`[^!-~]+`)
+	nothing     = regexp.MustCompile(`[^\x00-\x{10FFFF}]`)
+	overHTTPS   = regexp.MustCompile(`(?i)^[ \t]*https[ \t]*(,|$)`)
 )
 
 // parseRefreshPath checks RefreshPath.
@@ -358,14 +361,8 @@ func parseLoginURL(value string) (loginURL, string) {
 
 // canonicalHost returns the host of u in lower case, without a default port.
 func canonicalHost(u *url.URL) string {
-	host, port := strings.ToLower(u.Hostname()), u.Port()
-	if port == "" || port == defaultPorts[u.Scheme] {
-		if strings.Contains(host, ":") {
-			return "[" + host + "]"
-		}
-		return host
-	}
-	return net.JoinHostPort(host, port)
+	host := strings.TrimSuffix(strings.ToLower(u.Host), ":"+defaultPorts[u.Scheme])
+	return strings.TrimSuffix(host, ":")
 }
 
 // handler is the middleware. Nothing in it changes after New but what it has noticed
@@ -375,9 +372,10 @@ type handler struct {
 	name string
 	auth provider
 	// headerField is the key of HeaderField.
-	headerField   string
-	refreshPath   string
-	authPaths     []string
+	headerField string
+	refreshPath string
+	// authPath matches what is or lies under one of AuthPaths.
+	authPath      *regexp.Regexp
 	loginURLs     []loginURL
 	startPath     string
 	cors          *corsPolicy // nil without a list of origins
@@ -389,6 +387,8 @@ type handler struct {
 	recoveryScript string
 	// own tells whether an app without a worker gets the refresh script as one.
 	own bool
+	// passesVisits tells that no answer to a visit can need a change.
+	passesVisits bool
 	// reachable are the sources of CSP that either script needs.
 	reachable []string
 
@@ -411,13 +411,15 @@ const (
 	kindForeign kind = iota
 	// kindNavigation is a person's visit, which a login redirect serves well.
 	kindNavigation
-	// kindVisit is one that may be answered by a page of the plugin's, if it is refused.
-	kindVisit
 	// kindAPI is a request of a script or for a subresource.
 	kindAPI
 	// kindUpgrade is a WebSocket's handshake or any other upgrade, to which CORS
 	// does not apply.
 	kindUpgrade
+	// What follows takes more than a look at the answer: see prepare.
+
+	// kindVisit is a visit that may be answered by a page of the plugin's, if it is refused.
+	kindVisit
 	// kindRefresh is a request for the refresh path.
 	kindRefresh
 	// kindProbe is one that asks whether the session is good, and kindLogin a
@@ -433,24 +435,46 @@ const (
 // ServeHTTP answers what is the plugin's to answer and passes all else on,
 // with its original ResponseWriter where no header can need a change.
 func (h *handler) ServeHTTP(rw http.ResponseWriter, req *http.Request) {
-	if values, there := req.Header[h.headerField]; there {
-		if len(values) == 0 {
-			// Only another instance of the plugin, listed before, leaves it so.
-			h.next.ServeHTTP(rw, req)
-			return
-		}
-		warnMisplaced(h)
-	}
-	k := kindOf(h, req)
-	if k == kindForeign || k == kindNavigation && h.cors == nil {
-		if k == kindNavigation && !h.listed.Load() {
-			learn(h, rw, req)
-			return
-		}
+	header := req.Header
+	mode := header.Get("Sec-Fetch-Mode")
+	// Of the requests that need nothing most are visits of browsers.
+	if mode == "navigate" && h.passesVisits && req.URL.Path != h.refreshPath && header[h.headerField] == nil && h.listed.Load() {
 		h.next.ServeHTTP(rw, req)
 		return
 	}
-	serve(h, k, rw, req)
+	dispatch(h, mode, rw, req)
+}
+
+// dispatch decides what is to be done for a request of this Sec-Fetch-Mode.
+func dispatch(h *handler, mode string, rw http.ResponseWriter, req *http.Request) {
+	if req.Header[h.headerField] != nil && isOfAnother(h, req.Header) {
+		h.next.ServeHTTP(rw, req)
+		return
+	}
+	k := kindOf(h, mode, req)
+	if k == kindForeign {
+		h.next.ServeHTTP(rw, req)
+		return
+	}
+	if h.cors != nil {
+		serveCORS(h, k, rw, req)
+		return
+	}
+	if k == kindNavigation {
+		learn(h, rw, req)
+		return
+	}
+	serve(h, k, nil, "", rw, req)
+}
+
+// isOfAnother reports whether a request that bears headerField is another instance's, listed
+// before: no other leaves the header without a value.
+func isOfAnother(h *handler, header http.Header) bool {
+	if len(header[h.headerField]) == 0 {
+		return true
+	}
+	warnMisplaced(h)
+	return false
 }
 
 // warnMisplaced says, once, that the plugin cannot work where it stands.
@@ -462,31 +486,46 @@ func warnMisplaced(h *handler) {
 	}
 }
 
-// kindOf tells what req means to the plugin.
-func kindOf(h *handler, req *http.Request) kind {
-	header, path := req.Header, req.URL.Path
-	if underAny(h.authPaths, path) {
+// kindOf tells what req, of this Sec-Fetch-Mode, means to the plugin.
+func kindOf(h *handler, mode string, req *http.Request) kind {
+	path := req.URL.Path
+	if h.authPath.MatchString(path) {
 		return kindForeign
 	}
-	if header["Upgrade"] != nil || header.Get("Sec-Fetch-Mode") == "websocket" {
+	header := req.Header
+	if mode == "websocket" || header["Upgrade"] != nil {
 		return kindUpgrade
 	}
 	if path == h.refreshPath {
 		return kindRefresh
 	}
-	if isNavigation(header) {
-		if h.own && isVisit(req) {
-			return kindVisit
-		}
-		return kindNavigation
+	if isNavigation(mode, header) {
+		return kindOfNavigation(h, req)
 	}
-	if isWorkerScript(req) {
-		if req.URL.RawQuery == ownQuery {
-			return kindOwnScript
-		}
-		if h.refreshScript != "" {
-			return kindScript
-		}
+	if header["Service-Worker"] != nil {
+		return kindOfScript(h, req)
+	}
+	return kindAPI
+}
+
+// kindOfNavigation tells whether an answer to a navigation may be a page of the plugin's.
+func kindOfNavigation(h *handler, req *http.Request) kind {
+	if h.own && isVisit(req) {
+		return kindVisit
+	}
+	return kindNavigation
+}
+
+// kindOfScript tells whose worker's script is asked for, if one is.
+func kindOfScript(h *handler, req *http.Request) kind {
+	if !isWorkerScript(req) {
+		return kindAPI
+	}
+	if req.URL.RawQuery == ownQuery {
+		return kindOwnScript
+	}
+	if h.refreshScript != "" {
+		return kindScript
 	}
 	return kindAPI
 }
@@ -497,14 +536,17 @@ func under(prefix, p string) bool {
 	return p == prefix || strings.HasPrefix(p, prefix) && p[len(prefix)] == '/'
 }
 
-// underAny reports whether p is or lies under one of prefixes.
-func underAny(prefixes []string, p string) bool {
-	for _, prefix := range prefixes {
-		if under(prefix, p) {
-			return true
-		}
+// prefixPattern matches what is or lies under one of prefixes. Natively matched, it
+// takes less time than a loop that is interpreted.
+func prefixPattern(prefixes []string) *regexp.Regexp {
+	quoted := make([]string, len(prefixes))
+	for i, prefix := range prefixes {
+		quoted[i] = regexp.QuoteMeta(prefix)
 	}
-	return false
+	if len(quoted) == 0 {
+		return nothing
+	}
+	return regexp.MustCompile("^(?:" + strings.Join(quoted, "|") + ")(?:/|$)")
 }
 
 // navigationDests are the destinations of a navigation request
@@ -526,11 +568,16 @@ var scriptHeaders = []string{"X-Requested-With", "X-Actual-Token", "Hx-Request",
 // isNavigation reports whether a person navigates, rather than a script or a
 // page asking for a part of it. Fetch metadata decides where the browser sends
 // it, which is on https and localhost only.
-func isNavigation(header http.Header) bool {
-	mode, dest := header.Get("Sec-Fetch-Mode"), header.Get("Sec-Fetch-Dest")
-	if mode != "" || dest != "" {
-		return mode == "navigate" || navigationDests[dest]
+func isNavigation(mode string, header http.Header) bool {
+	dest := header.Get("Sec-Fetch-Dest")
+	if mode == "" && dest == "" {
+		return looksLikeNavigation(header)
 	}
+	return mode == "navigate" || navigationDests[dest]
+}
+
+// looksLikeNavigation goes by what scripts send and what people's browsers accept.
+func looksLikeNavigation(header http.Header) bool {
 	for _, name := range scriptHeaders {
 		if header[name] != nil {
 			return false
@@ -570,65 +617,81 @@ func isWorkerScript(req *http.Request) bool {
 	return len(value) == 1 && value[0] == "script" && req.Method == http.MethodGet && (dest == "" || dest == "serviceworker")
 }
 
-// serve handles a request that the plugin may have to answer or to change the
-// answer of.
-func serve(h *handler, k kind, rw http.ResponseWriter, req *http.Request) {
-	origin, policy := "", h.cors
+// serveCORS handles a request where there is a list of origins.
+func serveCORS(h *handler, k kind, rw http.ResponseWriter, req *http.Request) {
 	if k == kindUpgrade {
-		policy = nil
+		serve(h, k, nil, "", rw, req)
+		return
 	}
-	if policy != nil {
-		origin = allowedOrigin(policy, req.Header)
-		if origin != "" && isPreflight(req) {
-			answerPreflight(policy, origin, rw)
-			return
-		}
+	origin := allowedOrigin(h.cors, req.Header)
+	if origin != "" && isPreflight(req) {
+		answerPreflight(h.cors, origin, rw)
+		return
 	}
+	serve(h, k, h.cors, origin, rw, req)
+}
+
+// serve handles a request whose answer the plugin may have to change.
+func serve(h *handler, k kind, policy *corsPolicy, origin string, rw http.ResponseWriter, req *http.Request) {
 	w := &responseWriter{
 		ResponseWriter: rw,
 		h:              h,
 		kind:           k,
-		method:         req.Method,
 		cors:           policy,
 		origin:         origin,
-		target:         requestURL(req),
+		req:            req,
+		host:           req.Host,
+		path:           req.URL.Path,
+		forwardedProto: req.Header["X-Forwarded-Proto"],
 	}
-	if k != kindNavigation {
-		w.preset = rw.Header().Clone()
+	if preset := rw.Header(); len(preset) > 0 {
+		w.preset = preset.Clone()
 	}
-	if k == kindScript {
-		req = wholeScript(req)
-	}
-	if k == kindRefresh && serveRefresh(w, req) {
+	if k > kindUpgrade && !prepare(w) {
 		return
 	}
-	if k == kindOwnScript {
-		answerOwnScript(w)
-		return
+	header := w.req.Header
+	if header[h.headerField] == nil {
+		header[h.headerField] = emptied
+		w.marked = true
 	}
-	if k == kindVisit {
+	h.next.ServeHTTP(w, w.req)
+	if w.flusher == nil {
+		finish(w)
+	}
+}
+
+// prepare notes what else the answer to a request depends on, and what of the request is to
+// be handed on. It reports whether it is: the plugin may have answered.
+func prepare(w *responseWriter) bool {
+	req := w.req
+	switch w.kind {
+	case kindVisit:
 		w.uri = req.URL.EscapedPath()
 		if _, query, asks := strings.Cut(req.RequestURI, "?"); asks {
 			w.uri += "?" + query
 		}
 		w.elsewhere = sentFromElsewhere(req.Header)
+	case kindRefresh:
+		return !serveRefresh(w, req)
+	case kindScript:
+		w.req = wholeScript(req)
+	case kindOwnScript:
+		answerOwnScript(w)
+		return false
 	}
-	w.header = req.Header
-	w.marked = mark(h, req.Header)
-	h.next.ServeHTTP(w, req)
-	finish(w)
+	return true
 }
 
 // requestURL returns the URL the client asked for. Traefik has set
 // X-Forwarded-Proto itself where the peer is not trusted to. From one that is it
 // hands on whatever it gets: a list, of which the first is the client's, in any case.
-func requestURL(req *http.Request) url.URL {
+func requestURL(w *responseWriter) *url.URL {
 	scheme := "http"
-	first, _, _ := strings.Cut(req.Header.Get("X-Forwarded-Proto"), ",")
-	if req.TLS != nil || strings.EqualFold(strings.TrimSpace(first), "https") {
+	if w.req.TLS != nil || len(w.forwardedProto) > 0 && overHTTPS.MatchString(w.forwardedProto[0]) {
 		scheme = "https"
 	}
-	return url.URL{Scheme: scheme, Host: req.Host, Path: req.URL.Path}
+	return &url.URL{Scheme: scheme, Host: w.host, Path: w.path}
 }
 
 // wholeScript returns a request like req for the script as it is, all of it and

@@ -34,24 +34,25 @@ var (
 type responseWriter struct {
 	http.ResponseWriter
 
-	h      *handler
-	kind   kind
-	method string
+	h    *handler
+	kind kind
+	// req is the request as it is handed on.
+	req *http.Request
 	// cors is what other origins may do, nil for nothing.
 	cors *corsPolicy
 	// origin is the value for Access-Control-Allow-Origin, empty for none.
 	origin string
-	// target is the URL that was asked for, before anything rewrote it.
-	target url.URL
+	// What makes the URL that was asked for, before anything rewrites it: see requestURL.
+	host, path     string
+	forwardedProto []string
 	// returnTo is where a visit to the refresh path ends, empty for a fetch.
 	returnTo string
 	// elsewhere tells that a page of another origin sent the browser here, and framed
 	// that it shows the refresh path in a frame.
 	elsewhere bool
 	framed    bool
-	// header is that of the request as it was handed on, marked tells whether its
-	// headerField was emptied, and said what forwardAuth has made of it.
-	header http.Header
+	// marked tells whether the request's headerField was emptied, and said what forwardAuth
+	// has made of it.
 	marked bool
 	said   verdict
 	// uri is the path and the query of a visit, or of a request for the refresh path.
@@ -67,21 +68,26 @@ type responseWriter struct {
 
 // WriteHeader passes informational statuses on and decides at the final one.
 func (w *responseWriter) WriteHeader(status int) {
-	writeHeader(w, status)
+	if w.wroteHeader || status < 200 {
+		writeOther(w, status)
+		return
+	}
+	w.wroteHeader = true
+	w.said = verdictOf(w, status)
+	if status <= 299 && w.kind <= kindVisit {
+		pass(w, status)
+		return
+	}
+	decide(w, status)
 }
 
 // Write passes b on at once, or drops it if the plugin has answered.
 func (w *responseWriter) Write(b []byte) (int, error) {
-	if !w.wroteHeader {
-		writeHeader(w, http.StatusOK)
-	}
-	if w.replaced {
-		return len(b), nil
+	if w.flusher == nil {
+		return writeOdd(w, b)
 	}
 	n, err := w.ResponseWriter.Write(b)
-	if w.flusher != nil {
-		w.flusher.Flush()
-	}
+	w.flusher.Flush()
 	return n, err
 }
 
@@ -98,80 +104,58 @@ func (w *responseWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return conn, buffered, err
 }
 
-// outcome is what becomes of an answer from upstream.
-type outcome int
-
-const (
-	// outcomePass lets it through.
-	outcomePass outcome = iota
-	// outcomeChallenge puts the 401 in place of a login redirect.
-	outcomeChallenge
-	// outcomeRefreshed ends a visit to the refresh path that met a good session.
-	outcomeRefreshed
-	// outcomeActive and outcomeInactive tell a probe of the session.
-	outcomeActive
-	outcomeInactive
-	// outcomeLogin makes a redirect to the login of the auth server's 401.
-	outcomeLogin
-	// outcomePage shows the page where there is no login to go through.
-	outcomePage
-	// outcomeVisit shows it in place of the login redirect of a visit.
-	outcomeVisit
-	// outcomePrefix puts the refresh script in front of the app's worker script.
-	outcomePrefix
-	// outcomeRecovery puts the recovery script in place of a login redirect.
-	outcomeRecovery
-)
-
-// outcomeOf decides about an answer with this status and the headers in w.
-func outcomeOf(w *responseWriter, status int) outcome {
-	w.said = verdictOf(w, status)
-	mayBeExpired := w.said != verdictPassed && status > 299
-	if w.kind == kindNavigation || !mayBeExpired && (w.kind == kindAPI || w.kind == kindUpgrade || w.kind == kindVisit) {
-		return outcomePass
+// decide sends an answer with this status on, or what comes in its place.
+func decide(w *responseWriter, status int) {
+	if status > 299 && w.kind != kindNavigation && w.said != verdictPassed && isExpired(w, status) {
+		replaceExpired(w, status)
+		return
 	}
-	expired := mayBeExpired && isExpired(w, status)
-	if expired && w.header["X-Forwarded-Prefix"] != nil {
+	if w.kind <= kindVisit || !replaceServed(w, status) {
+		pass(w, status)
+	}
+}
+
+// replaceExpired answers in place of the auth server, which has answered with this status.
+func replaceExpired(w *responseWriter, status int) {
+	if w.req.Header["X-Forwarded-Prefix"] != nil {
 		warnStripped(w.h)
 	}
 	switch w.kind {
-	case kindAPI, kindUpgrade:
-		if expired {
-			return outcomeChallenge
-		}
 	case kindVisit:
-		if expired {
-			return outcomeVisit
-		}
+		answerVisit(w)
 	case kindScript:
-		if expired {
-			return outcomeRecovery
-		}
-		if status == http.StatusOK && isScript(w.Header()) {
-			if isPlain(w.Header()) {
-				return outcomePrefix
-			}
-			warnCompressed(w.h)
-		}
+		answerRecovery(w)
 	case kindProbe:
-		if expired {
-			return outcomeInactive
-		}
-		if isGood(w, status) {
-			return outcomeActive
-		}
+		answerProbe(w, false)
 	case kindRefresh, kindLogin:
-		if expired && status == http.StatusUnauthorized {
-			return outcomeLogin
+		if status == http.StatusUnauthorized {
+			answerLogin(w)
+		} else {
+			pass(w, status)
 		}
-		if !expired && isGood(w, status) {
-			if w.kind == kindLogin {
-				return outcomePage
-			}
-			return outcomeRefreshed
-		}
+	default:
+		answerChallenge(w)
 	}
-	return outcomePass
+}
+
+// replaceServed answers in place of the app, or puts the refresh script in front of its
+// own. It reports whether it has.
+func replaceServed(w *responseWriter, status int) bool {
+	if w.kind == kindScript {
+		return status == http.StatusOK && isScript(w.Header()) && prefixScript(w)
+	}
+	if !isGood(w, status) {
+		return false
+	}
+	switch w.kind {
+	case kindProbe:
+		answerProbe(w, true)
+	case kindLogin:
+		answerPage(w)
+	default:
+		answerRefreshed(w)
+	}
+	return true
 }
 
 // isGood reports whether an answer that is no expired session's means a good one. Where
@@ -192,71 +176,60 @@ func isGood(w *responseWriter, status int) bool {
 		return true
 	}
 	return status != http.StatusForbidden && status != http.StatusProxyAuthRequired && status != http.StatusTooManyRequests &&
-		!(isRedirect(status) && leadsAway(&w.target, header.Get("Location")))
+		!(redirects[status] && leadsAway(requestURL(w), header.Get("Location")))
 }
 
-// isRedirect reports whether a browser follows the Location of an answer (RFC 9110,
-// section 15.4).
-func isRedirect(status int) bool {
-	return status == http.StatusFound || status == http.StatusSeeOther || status == http.StatusTemporaryRedirect ||
-		status == http.StatusMovedPermanently || status == http.StatusPermanentRedirect
+// redirects are the statuses whose Location a browser follows (RFC 9110, section 15.4).
+var redirects = map[int]bool{
+	http.StatusMovedPermanently:  true,
+	http.StatusFound:             true,
+	http.StatusSeeOther:          true,
+	http.StatusTemporaryRedirect: true,
+	http.StatusPermanentRedirect: true,
 }
 
-func writeHeader(w *responseWriter, status int) {
+// writeOther passes on a status that is not the final one.
+func writeOther(w *responseWriter, status int) {
 	if w.replaced {
 		return
 	}
-	if w.wroteHeader {
-		// The server's own complaint about a second status is the clearest.
-		w.ResponseWriter.WriteHeader(status)
-		return
+	if status == http.StatusSwitchingProtocols {
+		w.wroteHeader = true
 	}
-	if status >= 100 && status <= 199 && status != http.StatusSwitchingProtocols {
-		w.ResponseWriter.WriteHeader(status)
-		return
+	// The server's own complaint about a second status is the clearest.
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// writeOdd is Write where nothing was passed on yet, or nothing is, or the server cannot
+// flush.
+func writeOdd(w *responseWriter, b []byte) (int, error) {
+	if !w.wroteHeader {
+		w.WriteHeader(http.StatusOK)
 	}
-	w.wroteHeader = true
-	switch outcomeOf(w, status) {
-	case outcomeChallenge:
-		answerChallenge(w)
-	case outcomeRefreshed:
-		answerRefreshed(w)
-	case outcomeActive:
-		answerProbe(w, true)
-	case outcomeInactive:
-		answerProbe(w, false)
-	case outcomeLogin:
-		answerLogin(w)
-	case outcomePage:
-		answerPage(w)
-	case outcomeVisit:
-		answerVisit(w)
-	case outcomePrefix:
-		passScript(w)
-	case outcomeRecovery:
-		answerRecovery(w)
-	default:
-		pass(w, status)
+	if w.replaced {
+		return len(b), nil
 	}
+	n, err := w.ResponseWriter.Write(b)
+	if w.flusher != nil {
+		w.flusher.Flush()
+	}
+	return n, err
 }
 
 // pass sends the status on, with the headers that came from upstream.
 func pass(w *responseWriter, status int) {
-	header := w.Header()
 	if w.cors != nil {
-		setCORS(w.cors, header, w.origin)
+		setCORS(w.cors, w.Header(), w.origin)
 	}
 	w.ResponseWriter.WriteHeader(status)
-	flusher, ok := w.ResponseWriter.(http.Flusher)
-	if !ok {
-		return
-	}
-	w.flusher = flusher
-	// The head of a stream says that it is open, before anything is sent. An
-	// error or a redirect is no stream, and one without a body keeps the length
-	// that the server works out for it.
-	if status <= 299 && header.Get("Content-Length") == "" {
-		flusher.Flush()
+	if flusher, ok := w.ResponseWriter.(http.Flusher); ok {
+		w.flusher = flusher
+		// The head of a stream says that it is open, before anything is sent. An
+		// error or a redirect is no stream, and one without a body keeps the length
+		// that the server works out for it.
+		if status <= 299 && w.Header()["Content-Length"] == nil {
+			flusher.Flush()
+		}
 	}
 }
 
@@ -282,7 +255,7 @@ func replaceHeader(w *responseWriter) http.Header {
 func answer(w *responseWriter, status int, body string) {
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.ResponseWriter.WriteHeader(status)
-	if w.method != http.MethodHead {
+	if w.req.Method != http.MethodHead {
 		// A client that is gone does not read the error either.
 		_, _ = w.ResponseWriter.Write([]byte(body))
 	}
@@ -300,14 +273,14 @@ func sendNow(w *responseWriter) {
 // finish ends what next may have left open.
 func finish(w *responseWriter) {
 	if !w.wroteHeader {
-		writeHeader(w, http.StatusOK)
+		w.WriteHeader(http.StatusOK)
 	}
 	if !w.replaced {
 		return
 	}
 	// The trailers of a dropped answer are none of the plugin's.
 	for name := range w.Header() {
-		if strings.HasPrefix(name, http.TrailerPrefix) {
+		if len(name) > len(http.TrailerPrefix) && name[:len(http.TrailerPrefix)] == http.TrailerPrefix {
 			delete(w.Header(), name)
 		}
 	}
@@ -322,49 +295,51 @@ const (
 	verdictRefused
 )
 
-// mark empties the header that says who the user is. When forwardAuth lets the request
-// pass it fills that in or takes it away, if it is among its authResponseHeaders, and
-// leaves it alone when it refuses. No server sees a header without a value. One that has
-// a value already is not the plugin's to take: the request may come from forwardAuth.
-func mark(h *handler, header http.Header) bool {
-	if len(header[h.headerField]) > 0 {
-		return false
-	}
-	header[h.headerField] = []string{}
-	return true
-}
-
-// isTouched reports whether forwardAuth has filled in or taken away what was marked.
-func isTouched(h *handler, header http.Header) bool {
-	values, there := header[h.headerField]
-	return !there || len(values) > 0
-}
+// emptied is what a request's headerField is made: when forwardAuth lets the request pass
+// it fills that in or takes it away, if it is among its authResponseHeaders, and leaves it
+// alone when it refuses. No server sees a header without a value. One that has a value
+// already is not the plugin's to take: the request may come from forwardAuth.
+var emptied = []string{}
 
 // learn hands a visit on as it is, and looks afterwards whether forwardAuth has touched
 // the header. Visits come first, and what is refused next is certain then.
 func learn(h *handler, rw http.ResponseWriter, req *http.Request) {
-	marked := mark(h, req.Header)
+	header := req.Header
+	if h.listed.Load() || header[h.headerField] != nil {
+		h.next.ServeHTTP(rw, req)
+		return
+	}
+	header[h.headerField] = emptied
 	h.next.ServeHTTP(rw, req)
-	if marked && isTouched(h, req.Header) {
+	if !isUntouched(header[h.headerField]) {
 		h.listed.Store(true)
 	}
 }
 
-// verdictOf tells what the mark says. An untouched one means a refusal, unless the header
-// is not listed or something in between has copied the request. Then it is untouched
-// beside a 2xx as well, which forwardAuth never refuses with.
+// isUntouched reports whether forwardAuth has left alone what was emptied.
+func isUntouched(values []string) bool { return values != nil && len(values) == 0 }
+
+// verdictOf tells what the mark says.
 func verdictOf(w *responseWriter, status int) verdict {
 	if !w.marked {
 		return verdictUnknown
 	}
-	if isTouched(w.h, w.header) {
-		if !w.h.listed.Load() {
-			w.h.listed.Store(true)
-		}
-		return verdictPassed
+	values := w.req.Header[w.h.headerField]
+	if len(values) == 0 && isUntouched(values) {
+		return verdictOfUntouched(w, status)
 	}
+	if !w.h.listed.Load() {
+		w.h.listed.Store(true)
+	}
+	return verdictPassed
+}
+
+// verdictOfUntouched tells what it means that nobody has touched the mark: a refusal, unless
+// the header is not listed or something in between has copied the request. Then it is
+// untouched beside a 2xx as well, which forwardAuth never refuses with.
+func verdictOfUntouched(w *responseWriter, status int) verdict {
 	// Traefik's own headers middleware answers preflights with 200.
-	if status <= 299 && w.method != http.MethodOptions {
+	if status <= 299 && w.req.Method != http.MethodOptions {
 		w.h.listed.Store(false)
 		warnUnlisted(w.h)
 	}
@@ -386,17 +361,19 @@ func warnUnlisted(h *handler) {
 // server's to a session that is not good.
 func isExpired(w *responseWriter, status int) bool {
 	header := w.Header()
-	location := header.Get("Location")
-	redirects := isRedirect(status)
-	switch {
-	case redirects && leadsToLogin(w.h, &w.target, location, w.said == verdictRefused):
-		return true
-	case w.said == verdictUnknown || !isFromServer(header):
-		return false
-	case redirects:
-		return leadsAway(&w.target, location)
+	known := w.said == verdictRefused && isFromServer(header)
+	if !redirects[status] {
+		return known && status == http.StatusUnauthorized && hasLogin(w, header)
 	}
-	return status == http.StatusUnauthorized && header["Www-Authenticate"] == nil && (location != "" || w.h.auth.bare401 && hasNext(w))
+	location := header.Get("Location")
+	target := requestURL(w)
+	return known && leadsAway(target, location) || leadsToLogin(w.h, target, location, w.said == verdictRefused)
+}
+
+// hasLogin reports whether a 401 of the auth server's has a login for what comes next,
+// and none that the browser shows by itself.
+func hasLogin(w *responseWriter, header http.Header) bool {
+	return header["Www-Authenticate"] == nil && (header.Get("Location") != "" || w.h.auth.bare401 && hasNext(w))
 }
 
 // hasNext reports whether a 401 alone can be answered: a visit, to the refresh path or in
@@ -450,7 +427,7 @@ func comesBack(h *handler, u *url.URL) bool {
 		return false
 	}
 	back, err := url.Parse(redirectURIs[0])
-	return err == nil && underAny(h.authPaths, path.Clean("/"+back.Path))
+	return err == nil && h.authPath.MatchString(path.Clean("/"+back.Path))
 }
 
 // answerChallenge answers 401 (RFC 9110, section 15.5.2) in place of a login
@@ -498,7 +475,7 @@ func serveRefresh(w *responseWriter, req *http.Request) bool {
 		refuseMethod(w)
 		return true
 	}
-	if !isNavigation(req.Header) {
+	if !isNavigation(req.Header.Get("Sec-Fetch-Mode"), req.Header) {
 		if query == "probe" {
 			// ForwardAuth sets it in this very map, and leaves a client's own alone
 			// unless it is told to.
@@ -628,7 +605,7 @@ func staysOnHost(h *handler, p string) bool {
 		return false
 	}
 	cleaned := path.Clean(p)
-	return !under(h.refreshPath, cleaned) && !underAny(h.authPaths, cleaned)
+	return !under(h.refreshPath, cleaned) && !h.authPath.MatchString(cleaned)
 }
 
 // answerLogin sends the browser where the auth server's 401 means it to go, with the
@@ -702,7 +679,7 @@ func answerProbe(w *responseWriter, active bool) {
 	header.Set("Content-Type", "application/json")
 	header.Set("X-Content-Type-Options", "nosniff")
 	body := `{"active":` + strconv.FormatBool(active)
-	if token := w.header[tokenHeader]; active && len(token) == 1 {
+	if token := w.req.Header[tokenHeader]; active && len(token) == 1 {
 		if left, known := secondsLeft(token[0], time.Now()); known {
 			body += `,"expires_in":` + strconv.FormatInt(left, 10)
 		}
@@ -761,12 +738,6 @@ func isScript(header http.Header) bool {
 	return scriptTypes[strings.ToLower(strings.TrimSpace(essence))]
 }
 
-// isPlain reports whether text can be put in front of a body with this header.
-func isPlain(header http.Header) bool {
-	encoding := header.Get("Content-Encoding")
-	return encoding == "" || encoding == "identity"
-}
-
 // warnCompressed says, once, why an app goes without the refresh script.
 func warnCompressed(h *handler) {
 	if h.compressed.CompareAndSwap(false, true) {
@@ -775,9 +746,14 @@ func warnCompressed(h *handler) {
 	}
 }
 
-// passScript sends the app's worker script on, with the refresh script in front.
-func passScript(w *responseWriter) {
+// prefixScript sends the app's worker script on, with the refresh script in front. It
+// reports whether it has: nothing can be put in front of what is compressed.
+func prefixScript(w *responseWriter) bool {
 	header := w.Header()
+	if encoding := header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
+		warnCompressed(w.h)
+		return false
+	}
 	script := w.h.refreshScript
 	if length, err := strconv.ParseInt(header.Get("Content-Length"), 10, 64); err == nil {
 		header.Set("Content-Length", strconv.FormatInt(length+int64(len(script)), 10))
@@ -795,6 +771,7 @@ func passScript(w *responseWriter) {
 	allowRenewal(w.h, header)
 	pass(w, http.StatusOK)
 	_, _ = w.Write([]byte(script))
+	return true
 }
 
 // ownQuery is the query of the script of the plugin's own worker, at the refresh path.
@@ -805,7 +782,7 @@ const ownQuery = "reauth-worker"
 // the script that takes the worker away.
 func answerOwnScript(w *responseWriter) {
 	script := retireSource
-	if w.h.own && w.target.Path == w.h.refreshPath {
+	if w.h.own && w.path == w.h.refreshPath {
 		script = w.h.refreshScript
 	}
 	scriptHeader(w)
@@ -914,9 +891,9 @@ func reachable(logins []loginURL) []string {
 
 // startPath returns the path at which a login starts even while the session is
 // good: the auth server's own on the app's host, empty if none is listed.
-func startPath(logins []loginURL, authPaths []string) string {
+func startPath(logins []loginURL, authPath *regexp.Regexp) string {
 	for _, login := range logins {
-		if login.host == "" && underAny(authPaths, login.path) {
+		if login.host == "" && authPath.MatchString(login.path) {
 			return login.path
 		}
 	}

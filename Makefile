@@ -20,6 +20,9 @@ BIOME := npm exec --yes --package=@biomejs/biome@2.6.8 -- biome
 # How long each fuzz target runs.
 FUZZTIME ?= 1m
 
+# What is measured: Traefik, Large, Sockets, Million, Growth.
+BENCH ?= .
+
 # The least share of the plugin's statements that its own tests run, in percent.
 COVERAGE := 95
 
@@ -105,8 +108,8 @@ fuzz: ## Fuzz each target for FUZZTIME
 		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) .; done
 
 .PHONY: bench
-bench: build ## Measure what the plugin costs; compare within one run only
-	cd e2e && go test -run '^$$' -bench . -benchtime 2s .
+bench: build ## Measure what the plugin costs, and write docs/performance.md anew
+	cd e2e && go test -count=1 -run '^$$' -bench '$(BENCH)' -benchtime 1x -timeout 60m ./bench -args -into $(CURDIR)/docs/performance.md
 
 .PHONY: build
 build: prerequisites e2e/bin/traefik e2e/node_modules/.package-lock.json ## Build Traefik and install Actual Budget

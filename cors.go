@@ -86,10 +86,18 @@ type corsPolicy struct {
 }
 
 // allowedOrigin returns the value for Access-Control-Allow-Origin, empty if the
-// request has no origin or one that is not allowed. A browser sends one line;
-// what has more is not believed.
+// request has no origin or one that is not allowed.
 func allowedOrigin(policy *corsPolicy, header http.Header) string {
 	values := header["Origin"]
+	if values == nil {
+		return ""
+	}
+	return matchOrigin(policy, values)
+}
+
+// matchOrigin is allowedOrigin for the values of the header. A browser sends one line;
+// what has more is not believed.
+func matchOrigin(policy *corsPolicy, values []string) string {
 	if len(values) != 1 || values[0] == "" || len(values[0]) > maxOrigin {
 		return ""
 	}
@@ -153,7 +161,7 @@ func setUnlessEmpty(header http.Header, name, value string) {
 // origin and for none, or a cache would hand one origin's answer to another
 // (https://fetch.spec.whatwg.org/#cors-protocol-and-http-caches).
 func addVary(header http.Header) {
-	if !variesByAny.MatchString(strings.Join(header["Vary"], ",")) {
+	if header["Vary"] == nil || !variesByAny.MatchString(strings.Join(header["Vary"], ",")) {
 		header.Add("Vary", "Origin")
 	}
 }

@@ -5,6 +5,7 @@
 package stand
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -28,8 +29,9 @@ import (
 )
 
 const (
-	// Module is the plugin's.
-	Module = "github.com/traefik-reauth/reauth"
+	// Author is whose the plugin is, and Module is the plugin's.
+	Author = "github.com/traefik-reauth"
+	Module = Author + "/reauth"
 
 	domain = ".example.localhost"
 	// foreignDomain is of another site than domain (HTML, section 7.1.1.1).
@@ -111,6 +113,11 @@ type Config struct {
 	TokenValidity time.Duration
 	// ForeignAuth puts the auth server on another site than the apps.
 	ForeignAuth bool
+	// LocalPlugins are more plugins, by name: their folders, from this module's on. Each
+	// has the module Author/name.
+	LocalPlugins map[string]string
+	// LogLevel is that of Traefik's log, empty for DEBUG.
+	LogLevel string
 	// AccessLog makes Traefik note the requests that Requests returns.
 	AccessLog bool
 	// Version is what Traefik takes from the plugin catalog. Empty for the
@@ -198,6 +205,11 @@ func (s *Stand) start(ctx context.Context) error {
 	}
 	if s.config.Version == "" {
 		if err := LinkPlugin(s.config.Dir); err != nil {
+			return err
+		}
+	}
+	for name, folder := range s.config.LocalPlugins {
+		if err := linkModule(s.config.Dir, Author+"/"+name, filepath.Join(Root(), folder)); err != nil {
 			return err
 		}
 	}
@@ -305,12 +317,14 @@ func holdPort() (net.Listener, int, error) {
 
 // LinkPlugin makes the working tree a local plugin of a program that runs in
 // dir.
-func LinkPlugin(dir string) error {
-	link := filepath.Join(dir, "plugins-local", "src", filepath.FromSlash(Module))
+func LinkPlugin(dir string) error { return linkModule(dir, Module, Project()) }
+
+func linkModule(dir, module, folder string) error {
+	link := filepath.Join(dir, "plugins-local", "src", filepath.FromSlash(module))
 	if err := os.MkdirAll(filepath.Dir(link), 0o755); err != nil {
 		return err
 	}
-	return os.Symlink(Project(), link)
+	return os.Symlink(folder, link)
 }
 
 // static returns Traefik's static configuration.
@@ -318,19 +332,20 @@ func (s *Stand) static() map[string]any {
 	address := func(entryPoint string) map[string]any {
 		return map[string]any{"address": "127.0.0.1:" + strconv.Itoa(s.ports[entryPoint])}
 	}
+	local := map[string]any{"reauth": map[string]any{"moduleName": Module}}
+	for name := range s.config.LocalPlugins {
+		local[name] = map[string]any{"moduleName": Author + "/" + name}
+	}
 	static := map[string]any{
 		"global":      map[string]any{"checkNewVersion": false, "sendAnonymousUsage": false},
-		"log":         map[string]any{"level": "DEBUG", "noColor": true},
+		"log":         map[string]any{"level": cmp.Or(s.config.LogLevel, "DEBUG"), "noColor": true},
 		"api":         map[string]any{"insecure": true, "dashboard": false},
 		"entryPoints": map[string]any{"web": address("web"), "websecure": address("websecure"), "traefik": address("traefik")},
 		"providers": map[string]any{
 			"providersThrottleDuration": "50ms",
 			"file":                      map[string]any{"filename": "dynamic.yml", "watch": true},
 		},
-		"experimental": map[string]any{
-			"abortOnPluginFailure": true,
-			"localPlugins":         map[string]any{"reauth": map[string]any{"moduleName": Module}},
-		},
+		"experimental": map[string]any{"abortOnPluginFailure": true, "localPlugins": local},
 	}
 	if s.config.Version != "" {
 		static["experimental"] = map[string]any{

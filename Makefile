@@ -108,6 +108,11 @@ fuzz: ## Fuzz each target for FUZZTIME
 bench: build ## Measure what the plugin costs; compare within one run only
 	cd e2e && go test -run '^$$' -bench . -benchtime 2s .
 
+.PHONY: microbench
+microbench: prerequisites ## Measure what the plugin itself costs, compiled and interpreted
+	go test -run '^$$' -bench . .
+	cd e2e && go test -run '^$$' -bench . ./cost
+
 .PHONY: build
 build: prerequisites e2e/bin/traefik e2e/node_modules/.package-lock.json ## Build Traefik and install Actual Budget
 

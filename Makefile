@@ -71,6 +71,8 @@ generate: ## Write browser.go, from browser/
 unit: prerequisites ## Test the plugin as compiled code, and its scripts
 	go test -race -shuffle=on -coverprofile=coverage.out ./...
 	@go tool cover -func=coverage.out | awk '/^total:/ { print "coverage", $$3; if ($$3 + 0 < $(COVERAGE)) { print "less than $(COVERAGE)%"; exit 1 } }'
+	@# What is counted without the race detector, which allocates by itself.
+	go test -run '^TestCost' .
 	node --test --test-reporter=spec browser/*.test.mjs
 
 .PHONY: yaegi

@@ -5,9 +5,15 @@ package reauth
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"reflect"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
 	"testing"
 )
 
@@ -187,4 +193,163 @@ func BenchmarkServeHTTP(b *testing.B) {
 			}
 		})
 	}
+}
+
+// told is what a client gets for a request.
+type told struct {
+	status int
+	header http.Header
+	body   string
+}
+
+func (told told) String() string {
+	return fmt.Sprintf("%d %v %.80q", told.status, told.header, told.body)
+}
+
+func tell(h http.Handler, req *http.Request) told {
+	rec := httptest.NewRecorder()
+	h.ServeHTTP(rec, req)
+	return told{rec.Code, rec.Header(), rec.Body.String()}
+}
+
+// TestTrafficAtOnce sends requests of every kind through one handler at once, and holds
+// each answer to the one that the same request gets alone. What says so differs between
+// the clients: the origin, the place to return to, and what upstream answers.
+func TestTrafficAtOnce(t *testing.T) {
+	const clients, rounds = 8, 5
+	rows := readCost(t)
+	upstreams := map[string]http.Handler{}
+	for name, u := range rows.Upstreams {
+		for id := 0; id < clients; id++ {
+			own := *u
+			own.Header = u.Header.Clone()
+			own.Header.Add("Set-Cookie", "client="+strconv.Itoa(id))
+			upstreams[name+strconv.Itoa(id)] = own.handler()
+		}
+	}
+	next := http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
+		runtime.Gosched() // the others come in between, however few processors there are
+		upstreams[req.Header.Get("X-Upstream")].ServeHTTP(rw, req)
+	})
+	sent := func(r *costRequest, id int) *http.Request {
+		own := *r
+		if strings.Contains(r.URI, "?rd=") {
+			own.URI += strconv.Itoa(id)
+		}
+		req := own.request(rows.Browser)
+		req.Header.Set("X-Upstream", r.Upstream+strconv.Itoa(id))
+		if origin := req.Header.Get("Origin"); strings.HasPrefix(origin, "https://a.") {
+			req.Header.Set("Origin", "https://client"+strconv.Itoa(id)+strings.TrimPrefix(origin, "https://a"))
+		}
+		return req
+	}
+	for name, change := range map[string]func(*Config){
+		"defaults":    nil,
+		"with a list": fullCORS,
+		"with an own worker": func(c *Config) {
+			c.OwnServiceWorker = true
+		},
+		"with a list and an own worker": func(c *Config) {
+			fullCORS(c)
+			c.OwnServiceWorker = true
+		},
+	} {
+		change := change
+		t.Run(name, func(t *testing.T) {
+			alone, shared := newHandler(t, next, change), newHandler(t, next, change)
+			want := map[string]told{}
+			for _, r := range rows.Requests {
+				for id := 0; id < clients; id++ {
+					want[r.Name+strconv.Itoa(id)] = tell(alone, sent(r, id))
+				}
+			}
+			var ready, done sync.WaitGroup
+			ready.Add(clients)
+			done.Add(clients)
+			for id := 0; id < clients; id++ {
+				go func(id int) {
+					defer done.Done()
+					ready.Done()
+					ready.Wait()
+					for i := 0; i < rounds*len(rows.Requests); i++ {
+						r := rows.Requests[(i+id*len(rows.Requests)/clients)%len(rows.Requests)]
+						if got := tell(shared, sent(r, id)); !reflect.DeepEqual(got, want[r.Name+strconv.Itoa(id)]) {
+							t.Errorf("%s of client %d\n got %s\nwant %s", r.Name, id, got, want[r.Name+strconv.Itoa(id)])
+						}
+					}
+				}(id)
+			}
+			done.Wait()
+		})
+	}
+}
+
+// listing returns options with so many origins, exact ones or wildcards.
+func listing(origins int, wildcard bool) func(*Config) {
+	return func(c *Config) {
+		for i := 0; i < origins; i++ {
+			entry := "https://" + listedHost(i)
+			if wildcard {
+				entry = "https://*." + listedHost(i)
+			}
+			c.AccessControlAllowOriginList = append(c.AccessControlAllowOriginList, entry)
+		}
+	}
+}
+
+// listedHost returns the host of an entry, which has little in common with the others.
+func listedHost(i int) string {
+	return strconv.FormatInt(int64(i+1)*2654435761%(1<<32), 36) + ".example.com"
+}
+
+// listLengths are how many origins are listed where it is told how cost grows.
+var listLengths = []int{1, 10, 100, 500, 2000}
+
+// BenchmarkListedOrigins tells how the cost of a handler and of a request grows with the
+// list. live-B/op is what a handler keeps in memory, in bytes.
+func BenchmarkListedOrigins(b *testing.B) {
+	for _, origins := range listLengths {
+		for kind, wildcard := range map[string]bool{"exact": false, "wildcard": true} {
+			origins, wildcard := origins, wildcard
+			change := listing(origins, wildcard)
+			name := strconv.Itoa(origins) + " " + kind
+			b.Run(name+"/New", func(b *testing.B) {
+				b.ReportAllocs()
+				handlers := make([]http.Handler, b.N)
+				before := liveBytes()
+				b.ResetTimer()
+				for i := range handlers {
+					handlers[i] = newHandler(b, http.NotFoundHandler(), change)
+				}
+				b.StopTimer()
+				b.ReportMetric(float64(liveBytes()-before)/float64(b.N), "live-B/op")
+				runtime.KeepAlive(handlers)
+			})
+			for which, origin := range map[string]string{
+				"last": map[bool]string{false: "https://", true: "https://a."}[wildcard] + listedHost(origins-1),
+				"none": "https://a.dashboard.example.com",
+				"long": "https://" + strings.Repeat("a.", 120) + "com",
+			} {
+				origin := origin
+				b.Run(name+"/"+which, func(b *testing.B) {
+					policy, header := parsed(b, change).cors, http.Header{"Origin": {origin}}
+					b.ReportAllocs()
+					b.ResetTimer()
+					for i := 0; i < b.N; i++ {
+						allowedOrigin(policy, header)
+					}
+				})
+			}
+		}
+	}
+}
+
+// liveBytes returns how much memory is in use, in bytes.
+func liveBytes() int64 {
+	var stats runtime.MemStats
+	// What pools keep goes with the second.
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&stats)
+	return int64(stats.HeapAlloc)
 }

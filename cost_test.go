@@ -353,3 +353,28 @@ func liveBytes() int64 {
 	runtime.ReadMemStats(&stats)
 	return int64(stats.HeapAlloc)
 }
+
+// BenchmarkLongRequest is what the longest requests cost that servers take.
+func BenchmarkLongRequest(b *testing.B) {
+	for name, req := range map[string]*http.Request{
+		"call with a cookie of 8 KB":   request("GET", "/api/data", scripted, "Cookie: "+strings.Repeat("a", 8000)),
+		"script with a cookie of 8 KB": request("GET", "/sw.js", append([]string{"Cookie: " + strings.Repeat("a", 8000)}, asWorker...)...),
+		"rd of 8 KB":                   request("GET", "/_reauth?rd=/"+strings.Repeat("a", 8000), navigate),
+		"rd of 8 KB in layers":         request("GET", "/_reauth?rd=/"+strings.Repeat("%25252541", 888), navigate),
+		"rd of 8 KB of segments":       request("GET", "/_reauth?rd="+strings.Repeat("/a", 4000), navigate),
+		"rd of 8 KB to be encoded":     request("GET", "/_reauth?rd=/"+strings.Repeat("%20", 2666), navigate),
+		"rd among 100 pairs":           request("GET", "/_reauth?rd=/a"+strings.Repeat("&a=b", 99), navigate),
+		"100 times rd":                 request("GET", "/_reauth?rd=/a"+strings.Repeat("&%72d=/a", 99), navigate),
+	} {
+		req := req
+		b.Run(name, func(b *testing.B) {
+			h := newHandler(b, passing("me", answering(200)), nil)
+			l := &costLoop{middleware: h, req: req, rw: &discard{header: http.Header{}}, fresh: http.Header{"X-Authentik-Username": nil}}
+			b.ReportAllocs()
+			b.ResetTimer()
+			for i := 0; i < b.N; i++ {
+				l.once()
+			}
+		})
+	}
+}

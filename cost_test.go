@@ -332,7 +332,8 @@ func BenchmarkListedOrigins(b *testing.B) {
 			} {
 				origin := origin
 				b.Run(name+"/"+which, func(b *testing.B) {
-					policy, header := parsed(b, change).cors, http.Header{"Origin": {origin}}
+					policy := parsed(b, change).cors
+					header := http.Header{"Origin": {origin}}
 					b.ReportAllocs()
 					b.ResetTimer()
 					for i := 0; i < b.N; i++ {

@@ -74,6 +74,8 @@ generate: ## Write browser.go, from browser/
 unit: prerequisites ## Test the plugin as compiled code, and its scripts
 	go test -race -shuffle=on -coverprofile=coverage.out ./...
 	@go tool cover -func=coverage.out | awk '/^total:/ { print "coverage", $$3; if ($$3 + 0 < $(COVERAGE)) { print "less than $(COVERAGE)%"; exit 1 } }'
+	@# What is counted without the race detector, which allocates by itself.
+	go test -run '^TestCost' .
 	node --test --test-reporter=spec browser/*.test.mjs
 
 .PHONY: yaegi
@@ -110,6 +112,11 @@ fuzz: ## Fuzz each target for FUZZTIME
 .PHONY: bench
 bench: build ## Measure what the plugin costs, and write docs/performance.md anew
 	cd e2e && go test -count=1 -run '^$$' -bench '$(BENCH)' -benchtime 1x -timeout 60m ./bench -args -into $(CURDIR)/docs/performance.md
+
+.PHONY: microbench
+microbench: prerequisites ## Measure what the plugin itself costs, compiled and interpreted
+	go test -run '^$$' -bench . .
+	cd e2e && go test -run '^$$' -bench . ./cost
 
 .PHONY: build
 build: prerequisites e2e/bin/traefik e2e/node_modules/.package-lock.json ## Build Traefik and install Actual Budget

@@ -41,7 +41,7 @@ func TestPage(t *testing.T) {
 		t.Errorf("the page does not start as it should: %.99s", served)
 	}
 	plain := http.Header{
-		"Cache-Control":  {"no-store"},
+		"Cache-Control":  {"private, no-store"},
 		"Content-Type":   {"text/html; charset=utf-8"},
 		"Content-Length": {strconv.Itoa(len(served))},
 		"Content-Security-Policy": {"default-src 'none'; script-src " + hash(between(t, served, "<script>", "</script>")) +
@@ -172,7 +172,7 @@ func TestStatusPage(t *testing.T) {
 			"; style-src "+sourceHash(between(t, body, "<style>", "</style>"))+"; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'" {
 			t.Errorf("%s: the policy is %s", name, policy)
 		}
-		if res.Header.Get("X-Frame-Options") != "DENY" || res.Header.Get("Cache-Control") != "no-store" {
+		if res.Header.Get("X-Frame-Options") != "DENY" || res.Header.Get("Cache-Control") != "private, no-store" {
 			t.Errorf("%s: got %v", name, res.Header)
 		}
 	}
@@ -289,7 +289,7 @@ func TestVisitsThatA401Refuses(t *testing.T) {
 
 func TestOwnScript(t *testing.T) {
 	never := http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) { t.Errorf("%s was passed on", req.URL) })
-	header := http.Header{"Content-Type": {"text/javascript; charset=utf-8"}, "Cache-Control": {"no-store"}, "X-Content-Type-Options": {"nosniff"}}
+	header := http.Header{"Content-Type": {"text/javascript; charset=utf-8"}, "Cache-Control": {"private, no-store"}, "X-Content-Type-Options": {"nosniff"}}
 	for name, tt := range map[string]struct {
 		change func(*Config)
 		script string

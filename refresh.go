@@ -234,7 +234,8 @@ func pass(w *responseWriter, status int) {
 }
 
 // replaceHeader readies the header of an answer of the plugin's own: what
-// stood there before next was called, no-store, and CORS.
+// stood there before next was called, that nobody is to store it, and CORS. There is a
+// CDN, Fastly, that takes no notice of no-store, but does of private.
 func replaceHeader(w *responseWriter) http.Header {
 	w.replaced = true
 	header := w.Header()
@@ -244,7 +245,7 @@ func replaceHeader(w *responseWriter) http.Header {
 	for name, values := range w.preset {
 		header[name] = values
 	}
-	header.Set("Cache-Control", "no-store")
+	header.Set("Cache-Control", "private, no-store")
 	if w.cors != nil {
 		setCORS(w.cors, header, w.origin)
 	}

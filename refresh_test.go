@@ -756,7 +756,7 @@ func TestChallenge(t *testing.T) {
 	plain := http.Header{
 		"Www-Authenticate": {`Reauth realm="reauth@docker", uri="/_reauth"`},
 		"Content-Type":     {"application/json"},
-		"Cache-Control":    {"no-store"},
+		"Cache-Control":    {"private, no-store"},
 		"Content-Length":   {strconv.Itoa(len(challengeJSON))},
 	}
 	with := func(more http.Header) http.Header { return withHeader(plain, more) }
@@ -863,10 +863,10 @@ func TestRefreshPath(t *testing.T) {
 	passedLogin := http.Header{"Location": {authorizeURL}, "Set-Cookie": {"s=1"}}
 	login := answering(302, "Location: "+authorizeURL, "Set-Cookie: s=1")
 	app := answering(200, "Set-Cookie: app=1", "Content-Type: text/html", "Etag: \"1\"")
-	noStore := http.Header{"Cache-Control": {"no-store"}}
+	noStore := http.Header{"Cache-Control": {"private, no-store"}}
 	fromElsewhere := append([]string{"Sec-Fetch-Site: cross-site"}, visit...)
 	back := func(to string) http.Header {
-		return http.Header{"Cache-Control": {"no-store"}, "Location": {to}, "Content-Length": {"0"}}
+		return http.Header{"Cache-Control": {"private, no-store"}, "Location": {to}, "Content-Length": {"0"}}
 	}
 	tests := []struct {
 		name    string
@@ -912,10 +912,10 @@ func TestRefreshPath(t *testing.T) {
 		{name: "fetch, expired", next: login, target: "/_reauth", headers: []string{scripted}, status: 302, want: passedLogin, body: "from upstream"},
 		{name: "auth server down", next: answering(500), target: "/_reauth?rd=%2Fa", headers: visit, status: 500, want: http.Header{}, body: "from upstream"},
 		{name: "POST", next: app, method: "POST", target: "/_reauth?rd=%2Fa", headers: visit, status: 405, want: http.Header{
-			"Allow": {"GET, HEAD"}, "Cache-Control": {"no-store"}, "Content-Type": {"text/plain; charset=utf-8"},
+			"Allow": {"GET, HEAD"}, "Cache-Control": {"private, no-store"}, "Content-Type": {"text/plain; charset=utf-8"},
 		}, body: "The session is renewed with GET.\n"},
 		{name: "OPTIONS that is no preflight", next: app, method: "OPTIONS", target: "/_reauth", status: 405, want: http.Header{
-			"Allow": {"GET, HEAD"}, "Cache-Control": {"no-store"}, "Content-Type": {"text/plain; charset=utf-8"},
+			"Allow": {"GET, HEAD"}, "Cache-Control": {"private, no-store"}, "Content-Type": {"text/plain; charset=utf-8"},
 		}, body: "The session is renewed with GET.\n"},
 	}
 	for _, tt := range tests {
@@ -1209,7 +1209,7 @@ func TestProbe(t *testing.T) {
 				}
 			}
 			want := http.Header{
-				"Cache-Control":          {"no-store"},
+				"Cache-Control":          {"private, no-store"},
 				"Content-Type":           {"application/json"},
 				"Content-Length":         {strconv.Itoa(length)},
 				"X-Content-Type-Options": {"nosniff"},
@@ -1564,7 +1564,7 @@ func TestOtherAnswersToScriptRequestsPass(t *testing.T) {
 
 func TestRecoveryScript(t *testing.T) {
 	plain := http.Header{
-		"Cache-Control":          {"no-store"},
+		"Cache-Control":          {"private, no-store"},
 		"Content-Type":           {"text/javascript; charset=utf-8"},
 		"Content-Length":         {strconv.Itoa(len(scriptWith(recoveryArguments)))},
 		"Service-Worker-Allowed": {"/"},

@@ -135,6 +135,10 @@
 	// tell; how long it lasts, if that is known; and by both clocks when it was asked and
 	// when it was told. An answer that took its time counts from when it came.
 	let session
+	// Until when it was last known to be refused, by the clock that cannot be set, and the
+	// paths whose 401 was found to be the app's own a moment ago.
+	let refused = 0
+	const vouched = new Set()
 	// The longest that a session was seen to last.
 	let length = 0
 	// The probe, the renewal and the renewal ahead that are under way, and when the
@@ -261,6 +265,7 @@
 	// note takes what was found out about the session.
 	const note = (found) => {
 		if (found.good === false && session?.good !== false) tell('refused')
+		if (session?.good === false) refused = found.told.clock
 		session = found
 	}
 
@@ -446,6 +451,20 @@
 		throw new TypeError('The session has ended.')
 	}
 
+	// isReplaced tells whether another's page stands in the place of a refusal: an errors
+	// middleware before the plugin leaves nothing of that but the status. It does if the
+	// session is refused, or was since the request left. Otherwise the app has said so.
+	const isReplaced = async (answer, asked) => {
+		if (answer.status !== 401 || answer.headers.has('WWW-Authenticate') || !isOfOrigin(answer)) return false
+		if (refused > asked.clock) return true
+		const path = pathOf(answer)
+		if (vouched.has(path) || isLately(undefined)) return false
+		if ((await look()) === false || refused > asked.clock) return true
+		vouched.add(path)
+		setTimeout(() => vouched.delete(path), LOOK_PAUSE)
+		return false
+	}
+
 	// exchange resolves to the answer to a request, or to undefined if it is refused.
 	const exchange = async (request) => {
 		const asked = now()
@@ -457,9 +476,12 @@
 			if (request.integrity && (await look()) === false) return undefined
 			throw error
 		}
-		if (!isRefused(answer)) return answer
-		// It tells of the session that there was when the request left.
-		if (!(session?.asked.clock > asked.clock)) note({ asked, told: now(), good: false })
+		if (!isRefused(answer)) {
+			if (!(await isReplaced(answer, asked))) return answer
+		} else if (!(session?.asked.clock > asked.clock)) {
+			// It tells of the session that there was when the request left.
+			note({ asked, told: now(), good: false })
+		}
 		// What was redirected has been served, and is not to be done twice.
 		if (answer.redirected && mayHaveBody(request)) throw new TypeError('The session has ended behind a redirect.')
 		return undefined

@@ -168,6 +168,10 @@ class Browser {
 	lost = new Set()
 	// A path that is refused whether or not the session is good.
 	refused
+	// Whether something before the plugin puts a page in the place of every 401, and the
+	// paths to which the app itself answers one.
+	replaces = false
+	unauthorized = new Set()
 	// Whether the auth server can tell nothing of a session.
 	broken = false
 	// The answer to a visit.
@@ -236,8 +240,10 @@ class Browser {
 		const good = (this.session && pathname !== this.refused) || this.open.has(pathname)
 		await held(pathname)
 		if ((!good || this.altered) && request.integrity) throw new TypeError('Failed to fetch')
-		if (this.redirects.has(pathname)) return Object.defineProperty(refusal(), 'redirected', { value: true })
-		return good ? new Response(`answer to ${body || pathname}`) : refusal()
+		const refuse = () => (this.replaces ? errorPage(request.url) : refusal())
+		if (this.redirects.has(pathname)) return Object.defineProperty(refuse(), 'redirected', { value: true })
+		if (!good) return refuse()
+		return this.unauthorized.has(pathname) ? errorPage(request.url) : new Response(`answer to ${body || pathname}`)
 	}
 
 	// expire ends the session; renewable tells whether it can be renewed.
@@ -262,6 +268,10 @@ const refusal = () =>
 		status: 401,
 		headers: { 'WWW-Authenticate': `Reauth realm="reauth@docker", uri="${REFRESH}"` },
 	})
+
+// errorPage is a 401 that says nothing of whose it is.
+const errorPage = (url, headers) =>
+	Object.defineProperty(new Response('error page', { status: 401, headers }), 'url', { value: url })
 
 // Worker is one run of the script, of an active worker unless a test says else.
 class Worker {
@@ -829,7 +839,8 @@ test("a refusal that is not the plugin's is passed on", async () => {
 		[403, 'Reauth realm="z"'],
 	]) {
 		const browser = new Browser()
-		const answer = new Response('', { status, headers: challenge ? { 'WWW-Authenticate': challenge } : {} })
+		const headers = challenge ? { 'WWW-Authenticate': challenge } : {}
+		const answer = Object.defineProperty(new Response('', { status, headers }), 'url', { value: absolute('/a') })
 		browser.fetch = async () => answer
 		assert.equal(await browser.start({ app: relaying }).ask('/a'), answer)
 		assert.equal(await browser.start().ask(post('/a', 'body')), answer)
@@ -1880,6 +1891,151 @@ test('where no login goes in silence, a path that is refused beside a good sessi
 	assert.deepEqual(browser.tab.visits, [])
 	assert.equal(await worker.get('/a'), '200 answer to /a')
 	assert.equal(browser.count(RENEWAL), 0)
+})
+
+// ---- With something before the plugin that replaces each 401 ----
+
+const REPLACED = '401 error page'
+
+// replacing is a browser behind an errors middleware of Traefik's, in which time passes.
+const replacing = () => {
+	const browser = new Browser()
+	browser.replaces = true
+	browser.onrequest = () => browser.clock++
+	return browser
+}
+
+test('a refusal that was replaced is told by the probe', async () => {
+	for (const settings of [{ app: relaying }, {}, { recovering: true }]) {
+		const browser = replacing()
+		browser.expire(true)
+		const worker = browser.start(settings)
+		assert.equal(await worker.get(post('/a', 'body')), '200 answer to body')
+		assert.deepEqual(browser.seen, ['POST /a body', PROBE, RENEWAL, PROBE, 'POST /a body'])
+		assert.deepEqual(browser.tab.visits, [])
+		browser.expire(false)
+		assert.equal(await worker.get(post('/b', 'body')), FAILED)
+		assert.deepEqual(browser.tab.visits, [VISIT])
+	}
+})
+
+test('a refusal that was replaced is told right after a session was seen to be good', async () => {
+	const browser = replacing()
+	const worker = browser.start()
+	await worker.get('/a')
+	browser.expire(true)
+	assert.equal(await worker.get(post('/b', 'body')), '200 answer to body')
+})
+
+test("the app's own 401 passes, and is asked about for each path once in three seconds", async () => {
+	for (const replaces of [true, false]) {
+		const browser = replacing()
+		browser.replaces = replaces
+		browser.unauthorized.add('/a').add('/b')
+		const worker = browser.start()
+		for (const [path, probes] of [
+			['/a', 1],
+			['/a', 1],
+			['/b', 2],
+			['/a', 2],
+		]) {
+			assert.equal(await worker.get(post(path, 'body')), REPLACED)
+			assert.equal(browser.count(PROBE), probes)
+		}
+		worker.end(3 * SECOND)
+		assert.equal(await worker.get(post('/a', 'body')), REPLACED)
+		assert.equal(browser.count(PROBE), 3)
+		assert.equal(browser.count('POST /a body'), 4)
+		assert.equal(browser.count(RENEWAL), 0)
+		assert.deepEqual(browser.tab.visits, [])
+	}
+})
+
+test('answers of one moment share the probe that tells whose 401 they are', async () => {
+	const browser = replacing()
+	const worker = browser.start()
+	await worker.get('/first')
+	const paths = ['/a', '/b', '/c']
+	for (const path of paths) browser.unauthorized.add(path)
+	assert.deepEqual(await Promise.all(paths.map((path) => worker.get(post(path, 'body')))), [
+		REPLACED,
+		REPLACED,
+		REPLACED,
+	])
+	assert.equal(browser.count(PROBE), 2)
+})
+
+test('a replaced refusal that comes after a renewal is sent again, though the app itself has refused that path', async () => {
+	const browser = replacing()
+	browser.unauthorized.add('/slow')
+	const worker = browser.start()
+	assert.equal(await worker.get(post('/slow', 'body')), REPLACED)
+	browser.unauthorized.clear()
+	const release = browser.hold('/slow')
+	browser.expire(true)
+	const slow = worker.get(post('/slow', 'body'))
+	await idle()
+	assert.equal(await worker.get(post('/a', 'body')), '200 answer to body')
+	release()
+	assert.equal(await slow, '200 answer to body')
+	assert.equal(browser.count('POST /slow body'), 3)
+	assert.equal(browser.count(RENEWAL), 1)
+})
+
+test('a replaced refusal from before a login is sent again', async () => {
+	for (const see of [(worker) => worker.visit('/'), () => {}]) {
+		const browser = replacing()
+		browser.expire(false)
+		const worker = browser.start()
+		assert.equal(await worker.get(post('/a', 'body')), FAILED)
+		const release = browser.hold('/slow')
+		const slow = worker.get(post('/slow', 'body'))
+		await idle()
+		browser.session = true
+		await see(worker)
+		release()
+		assert.equal(await slow, '200 answer to body')
+		assert.equal(browser.count('POST /slow body'), 2)
+	}
+})
+
+test('a 401 of which nobody can tell whose it is passes', async () => {
+	const browser = replacing()
+	browser.lost.add(`${REFRESH}?probe`)
+	browser.expire(true)
+	const worker = browser.start()
+	assert.equal(await worker.get(post('/a', 'body')), REPLACED)
+	assert.equal(await worker.get(post('/b', 'body')), REPLACED)
+	assert.equal(browser.count(PROBE), 1)
+	assert.deepEqual(browser.tab.visits, [])
+})
+
+test('an edit that was served and then redirected to a replaced refusal is not done twice', async () => {
+	const browser = replacing()
+	browser.open.add('/public')
+	browser.redirects.add('/public')
+	browser.expire(true)
+	assert.equal(await browser.start().get(post('/public', 'body')), FAILED)
+	assert.equal(browser.count('POST /public body'), 1)
+})
+
+test("another's 401 is not asked about: it has a challenge, comes from elsewhere, or had no cookies to go by", async () => {
+	for (const [url, headers, init] of [
+		['/a', { 'WWW-Authenticate': 'Basic realm="a"' }],
+		['https://other.example.com/a', {}],
+		['/a', {}, { credentials: 'omit' }],
+	]) {
+		const browser = replacing()
+		browser.session = false
+		const answer = errorPage(absolute(url), headers)
+		const asked = []
+		browser.fetch = async (input) => {
+			asked.push(input.url ?? input)
+			return answer
+		}
+		assert.equal(await browser.start().scope.fetch('/a', init), answer)
+		assert.deepEqual(asked, [absolute('/a')])
+	}
 })
 
 // ---- What the app's own worker fetches ----

@@ -52,7 +52,7 @@ func TestChallengeByteForByte(t *testing.T) {
 	const behind = "HTTP/1.1 401 Unauthorized\r\n"
 	const end = "Www-Authenticate: Reauth realm=\"%s@file\", uri=\"/_reauth\"\r\nConnection: close\r\n\r\n%s"
 	length := fmt.Sprintf("Content-Length: %d\r\n", len(visitor.Challenge))
-	own := "Cache-Control: no-store\r\n" + length + "Content-Type: application/json\r\n"
+	own := "Cache-Control: private, no-store\r\n" + length + "Content-Type: application/json\r\n"
 	allowed := "Access-Control-Allow-Credentials: true\r\nAccess-Control-Allow-Origin: " + listedOrigin + "\r\n" +
 		"Access-Control-Expose-Headers: X-Request-Id, WWW-Authenticate\r\n"
 	tests := []struct {

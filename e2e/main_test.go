@@ -32,6 +32,19 @@ const (
 	zipHost     = "zip"     // Traefik compresses what the plugin answers
 )
 
+// Hosts with an errors middleware of Traefik's, and with the plugin's own worker but for
+// the first two.
+const (
+	replacedHost     = "replaced"      // before the plugin, for all errors
+	replacedCORSHost = "replaced-cors" // the same, and a list of origins
+	replacedOwnHost  = "replaced-own"  // the same
+	spared401Host    = "spared-401"    // before the plugin, for all errors but the 401
+	errorsAfterHost  = "errors-after"  // after the plugin, for all errors
+)
+
+// errorPath is where errors middlewares find their page.
+const errorPath = "/error"
+
 const (
 	listedOrigin   = "https://dashboard.example.com"
 	unlistedOrigin = "https://evil.example"
@@ -81,6 +94,15 @@ func runShared(m *testing.M) (code int, err error) {
 			route(queryHost, "reauth", stand.ForwardAuth),
 			route(offHost, "reauth-off", stand.ForwardAuth),
 			route(zipHost, stand.Compress, "reauth", stand.ForwardAuth),
+			route(replacedHost, "all-errors", "reauth", stand.ForwardAuth),
+			route(replacedCORSHost, "all-errors", "reauth-cors", stand.ForwardAuth),
+			route(replacedOwnHost, "all-errors", "reauth-own", stand.ForwardAuth),
+			route(spared401Host, "all-but-401", "reauth-own", stand.ForwardAuth),
+			route(errorsAfterHost, "reauth-own", "all-errors", stand.ForwardAuth),
+		},
+		Middlewares: map[string]any{
+			"all-errors":  errorsMiddleware("400-599"),
+			"all-but-401": errorsMiddleware("400", "402-599"),
 		},
 		// One that lists the plugin everywhere must not lose the login.
 		Outpost: []string{"reauth"},
@@ -94,6 +116,7 @@ func runShared(m *testing.M) (code int, err error) {
 				"accessControlExposeHeaders":    []string{"X-Request-Id"},
 				"accessControlMaxAge":           600,
 			},
+			"reauth-own": {"ownServiceWorker": true},
 			// As a label gives it.
 			"reauth-off": {"serviceWorker": "false"},
 		},
@@ -116,6 +139,11 @@ func runShared(m *testing.M) (code int, err error) {
 		return 1, fmt.Errorf("something in Traefik panicked:\n%s", stand.AboveDebug(log))
 	}
 	return code, nil
+}
+
+// errorsMiddleware is one that puts a page of the app's in the place of these statuses.
+func errorsMiddleware(statuses ...string) any {
+	return map[string]any{"errors": map[string]any{"status": statuses, "service": bareHost, "query": errorPath}}
 }
 
 // protocol is a way to reach Traefik.

@@ -38,7 +38,7 @@ func TestRefreshVisitWithGoodSession(t *testing.T) {
 		} {
 			res := c.Send("GET", visitor.RefreshPath(rd), "", navigation...)
 			if res.StatusCode != http.StatusSeeOther || res.Header.Get("Location") != want || res.Text != "" ||
-				res.Header.Get("Cache-Control") != "no-store" || len(res.Cookies()) != 0 {
+				res.Header.Get("Cache-Control") != "private, no-store" || len(res.Cookies()) != 0 {
 				t.Errorf("rd %q: got %s", rd, res)
 			}
 		}
@@ -58,7 +58,7 @@ var fromElsewhere = append([]string{"Sec-Fetch-Site: cross-site"}, visitor.Navig
 func isPage(res response, elsewhere bool) bool {
 	return res.StatusCode == http.StatusOK && strings.Contains(res.Text, "<h1>Your session has expired</h1>") &&
 		strings.Contains(res.Text, " data-elsewhere>") == elsewhere &&
-		res.Header.Get("Content-Type") == "text/html; charset=utf-8" && res.Header.Get("Cache-Control") == "no-store" && len(res.Cookies()) == 0
+		res.Header.Get("Content-Type") == "text/html; charset=utf-8" && res.Header.Get("Cache-Control") == "private, no-store" && len(res.Cookies()) == 0
 }
 
 var inline = regexp.MustCompile(`(?s)<(script|style)>(.*?)</`)
@@ -127,7 +127,7 @@ func TestRefreshFetchWithGoodSession(t *testing.T) {
 		for _, path := range []string{"/_reauth", visitor.RefreshPath("/budget")} {
 			for _, headers := range [][]string{fetch, {"Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: empty"}, {"Accept: */*"}} {
 				res := c.Send("GET", path, "", headers...)
-				if res.StatusCode != http.StatusNoContent || res.Text != "" || res.Header.Get("Cache-Control") != "no-store" ||
+				if res.StatusCode != http.StatusNoContent || res.Text != "" || res.Header.Get("Cache-Control") != "private, no-store" ||
 					len(res.Cookies()) != 0 || res.Header.Get("Content-Type") != "" {
 					t.Errorf("%s with %s: got %s", path, headers, res)
 				}
@@ -234,7 +234,7 @@ func TestSignOutPasses(t *testing.T) {
 // isProbed reports whether res is the answer to a probe, with this body.
 func isProbed(res response, body string) bool {
 	return res.StatusCode == http.StatusOK && res.Text == body && res.ContentLength == int64(len(body)) &&
-		res.Header.Get("Content-Type") == "application/json" && res.Header.Get("Cache-Control") == "no-store" &&
+		res.Header.Get("Content-Type") == "application/json" && res.Header.Get("Cache-Control") == "private, no-store" &&
 		res.Header.Get("X-Content-Type-Options") == "nosniff" && len(res.Cookies()) == 0 && res.Header["Location"] == nil
 }
 

@@ -143,6 +143,7 @@ export class Pwa {
 				return response.end('abcdefghijklmnopqrstuvwxyz'.slice(from, to + 1))
 			}
 		}
+		if (path === '/api/unauthorized') return response.writeHead(401).end()
 		if (path === '/api/redirect') return response.writeHead(302, { Location: '/api/landed' }).end()
 		if (path === '/api/event') {
 			response.writeHead(200, { 'Content-Type': 'text/event-stream' })

@@ -38,6 +38,33 @@ test('a hand-written worker: the refused call is replayed with its body', async 
 	assert.deepEqual(page.visited, [])
 })
 
+test('with an errors middleware before the plugin a refusal is known all the same, and a 401 of the app stays its own', async (t) => {
+	const { app, stand, page } = await enterCovered(t, handWritten, { Replaces: true })
+	const edit = async (path) => {
+		app.calls.length = 0
+		const { status, body } = await call(page, path, { method: 'POST', body: 'edit' })
+		assert.deepEqual(
+			app.calls.map((call) => `${call.path} ${call.body}`),
+			[`${path} edit`],
+		)
+		return [status, body.includes('<title>PWA</title>')]
+	}
+	const own = [401, true]
+	assert.deepEqual(await edit('/api/unauthorized'), own)
+	await stand.expire('proxy')
+	assert.deepEqual(await edit('/api/save'), [200, false])
+	assert.equal(await refused(stand, '/api/save'), 1)
+	assert.equal(await renewals(stand), 1)
+	assert.deepEqual(await edit('/api/unauthorized'), own)
+	assert.equal(await renewals(stand), 1)
+	assert(await isMarked(page))
+	assert.equal(await stand.logins(), 1)
+	await stand.expire('both')
+	await begin(page, '/api/save', { method: 'POST', body: 'edit' })
+	await logInAndBack(page, stand)
+	assert.deepEqual(await edit('/api/save'), [200, false])
+})
+
 test('a large upload that meets an expired session arrives whole', async (t) => {
 	const { app, stand, page } = await enterCovered(t, handWritten)
 	await expire(page, stand, 'proxy')

@@ -25,6 +25,7 @@ const (
 	appHost        = "app"
 	ssoHost        = "sso"
 	actualPassword = "budget"
+	replacing      = "replacing" // the errors middleware
 )
 
 // settings is what the first command starts a stand with, and what configure
@@ -45,6 +46,9 @@ type settings struct {
 	ForeignAuth bool
 	// AuthDown makes Traefik ask an auth server that is not there.
 	AuthDown bool
+	// Replaces has Traefik put a page of the app's in the place of every 4xx, by an errors
+	// middleware before all others. Only with Authentik.
+	Replaces bool
 	// AppDown ends Actual's server. Its files stay.
 	AppDown bool
 	// KnownEnd has forwardAuth hand on the token, which tells the session's end.
@@ -71,11 +75,15 @@ func (s settings) routes(upstream string) []stand.Route {
 	case s.OAuth2Proxy != "":
 		middlewares = oidc.Chains[s.OAuth2Proxy]
 	}
+	var first []string
+	if s.Replaces {
+		first = []string{replacing}
+	}
 	behind := func(plugin string) []string {
 		if s.Plugin {
-			return append([]string{plugin}, middlewares...)
+			return slices.Concat(first, []string{plugin}, middlewares)
 		}
-		return middlewares
+		return slices.Concat(first, middlewares)
 	}
 	routes := []stand.Route{{Host: appHost, Middlewares: behind("reauth"), Upstream: upstream}}
 	if s.Prefix != "" {
@@ -225,7 +233,10 @@ func (c *control) start(ctx context.Context) (any, error) {
 			AuthResponseHeaders: c.current.identity(),
 			TokenValidity:       c.current.validity(),
 			ForeignAuth:         c.current.ForeignAuth,
-			AccessLog:           true,
+			AccessLog:           stand.ForRequests(),
+			Middlewares: map[string]any{replacing: map[string]any{"errors": map[string]any{
+				"status": []string{"400-499"}, "service": appHost, "query": "/replaced",
+			}}},
 		}
 		if c.current.OAuth2Proxy != "" {
 			if err := c.startOAuth2Proxy(&config); err != nil {

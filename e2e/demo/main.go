@@ -87,7 +87,7 @@ func run(ctx context.Context, port int, validity time.Duration) (err error) {
 			{Host: "wiki", Middlewares: []string{"reauth-own", stand.ForwardAuth}, Upstream: wiki.URL},
 		},
 		Plugins:   map[string]map[string]any{"reauth": {}, "reauth-own": {"ownServiceWorker": true}},
-		AccessLog: true,
+		AccessLog: stand.ForRequests(),
 	})
 	if err != nil {
 		return err

@@ -2,10 +2,13 @@ package docs
 
 import (
 	"encoding/json"
+	"net/http"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/traefik-reauth/reauth/e2e/visitor"
 )
 
 // matches reports whether a line is what a page says, where … stands for
@@ -50,6 +53,7 @@ func TestAnswers(t *testing.T) {
 	}
 	t.Run("401", func(t *testing.T) { expectChallenge(t, sh, well, shown(t, pages, "http")) })
 	t.Run("options", func(t *testing.T) { expectOptions(t, sh, well, pages["README.md"]) })
+	t.Run("access log", func(t *testing.T) { expectTold(t, sh, pages["docs/in-between.md"]) })
 	t.Run("troubleshooting", func(t *testing.T) { expectTroubles(t, sh, well, pages["docs/troubleshooting.md"]) })
 }
 
@@ -99,6 +103,8 @@ func expectTroubles(t *testing.T, sh *shell, well trial, page *Page) {
 	logOf := func(middleware string) trial { return trial{app: sh.s.SecureURL(offHost), middleware: middleware} }
 	// The cache is filled by somebody without a session.
 	sh.run(t, trial{app: sh.cdn}, "curl -s -o /dev/null -H 'Service-Worker: script' $APP/sw.js")
+	// What Traefik writes of a request it writes once that is over.
+	lineOf(t, sh.s, seen{host: wellHost, path: "/", method: "GET", header: visitor.Fetch, status: http.StatusUnauthorized})
 	troubles := []trouble{
 		{symptom: "The app goes offline", well: well, wrong: at(misplacedHost)},
 		{symptom: "Traefik's log says that requests already bear", well: well, wrong: at(misplacedHost)},
@@ -112,6 +118,12 @@ func expectTroubles(t *testing.T, sh *shell, well trial, page *Page) {
 		{symptom: "No session is ever renewed", well: trial{app: sh.s.URL(redirectedHost)}, wrong: trial{app: sh.s.URL(wellHost)}},
 		{symptom: "Each expiry is met", well: well, wrong: as(tokenlessHost)},
 		{symptom: "Some browsers recover, others do not", well: well, wrong: trial{app: sh.cdn}},
+		{
+			symptom: "CrowdSec or fail2ban locks people out",
+			well:    trial{app: well.app, accessLog: sh.told},
+			wrong:   trial{app: sh.common.URL(wellHost), accessLog: sh.untold},
+		},
+		{symptom: "With ownServiceWorker people see an error page", well: at(ownHost), wrong: at(replacedHost)},
 		{symptom: "429 Too Many Requests", well: well, wrong: as(limitedHost)},
 		{symptom: "The app's own OpenID login answers 401", well: well, wrong: as(openIDHost)},
 		{symptom: "An option has no effect", well: logOf("reauth-off"), wrong: logOf("reauth-misspelt")},

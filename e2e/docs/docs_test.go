@@ -154,6 +154,7 @@ func TestNumbersAgree(t *testing.T) {
 		{`trusted until (\d+) seconds before`, "browser/worker.js", `MARGIN = (\d+) \* SECOND`},
 		{`trusted for (\d+) seconds after a look`, "browser/worker.js", `const TRUST = (\d+) \* SECOND`},
 		{`looked at again after (\d+) seconds`, "browser/worker.js", `LOOK_PAUSE = (\d+) \* SECOND`},
+		{`once in (\d+) seconds for each path`, "browser/worker.js", `LOOK_PAUSE = (\d+) \* SECOND`},
 		{`nothing is asked for (\d+) seconds`, "browser/worker.js", `FIRST_WAIT = (\d+) \* SECOND`},
 		{`each time, up to (\d+) minutes`, "browser/worker.js", `LONGEST_WAIT = (\d+) \* MINUTE`},
 		{`say so within (\d+) seconds`, "browser/worker.js", `ANSWER_LIMIT = (\d+) \* SECOND`},

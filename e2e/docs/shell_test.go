@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/traefik-reauth/reauth/e2e/probe"
 	"github.com/traefik-reauth/reauth/e2e/stand"
 	"github.com/traefik-reauth/reauth/e2e/visitor"
 )
@@ -31,6 +32,9 @@ const (
 	openIDHost     = "openid"     // authPaths has the app's callback, and nothing is certain
 	misspeltHost   = "misspelt"   // an option that Traefik does not know
 	tokenlessHost  = "tokenless"  // the session's token does not arrive
+	ownHost        = "own"        // the plugin's own worker
+	replacedHost   = "replaced"   // the same, behind an errors middleware
+	basicHost      = "basic"      // a password that Traefik asks for, and no plugin
 )
 
 // authServer answers Traefik's forwardAuth as an auth server does that is set up
@@ -60,6 +64,7 @@ func app() http.Handler {
 		rw.Header().Set("Content-Type", "text/javascript")
 		_, _ = io.WriteString(rw, "addEventListener('fetch', () => {})\n")
 	})
+	mux.HandleFunc("/unauthorized", func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusUnauthorized) })
 	mux.HandleFunc("/login", func(rw http.ResponseWriter, req *http.Request) {
 		back := url.QueryEscape("https://" + req.Host + "/openid/callback")
 		http.Redirect(rw, req, "https://auth.example.com/application/o/authorize/?client_id=own&redirect_uri="+back, http.StatusFound)
@@ -110,6 +115,10 @@ type shell struct {
 	s    *stand.Stand
 	home string
 	cdn  string // URL
+	// common is a stand whose access log is in the common format.
+	common *stand.Stand
+	// The access logs of both stands.
+	told, untold string
 }
 
 // startShell starts the stand and returns a shell whose curl reaches it.
@@ -135,19 +144,23 @@ func startShell(t *testing.T) *shell {
 		Dir:                 dir,
 		TokenValidity:       time.Hour,
 		AuthResponseHeaders: append(stand.IdentityHeaders(), stand.TokenHeader),
+		AccessLog:           accessLogOptions(t),
 		Plugins: map[string]map[string]any{
 			"reauth":          {},
 			"reauth-off":      {"serviceWorker": false},
 			"reauth-openid":   {"authPaths": []string{"/outpost.goauthentik.io/", "/openid/"}, "headerField": "X-Unlisted"},
 			"reauth-misspelt": {"serviceWorkers": false},
+			"reauth-own":      {"ownServiceWorker": true},
 		},
 		Middlewares: map[string]any{
 			wrongReturn: askAuth(wrongReturn),
 			wrongCookie: askAuth(wrongCookie),
 			foreignHost: askAuth(foreignHost),
+			basicHost:   basicAuth,
 			"strip":     map[string]any{"stripPrefix": map[string]any{"prefixes": []string{"/budget"}}},
 			"to-https":  map[string]any{"redirectRegex": map[string]any{"regex": "^http://([^:/]*)(:[0-9]*)?/(.*)", "replacement": "https://$1/$3", "permanent": true}},
 			"tokenless": map[string]any{"headers": map[string]any{"customRequestHeaders": map[string]any{stand.TokenHeader: ""}}},
+			"errors":    map[string]any{"errors": map[string]any{"status": []string{"400-599"}, "service": wellHost, "query": "/"}},
 			"limit":     map[string]any{"rateLimit": map[string]any{"average": 1, "burst": 20}},
 		},
 		Routes: []stand.Route{
@@ -164,24 +177,41 @@ func startShell(t *testing.T) *shell {
 			route(misspeltHost, "reauth-misspelt", stand.ForwardAuth),
 			// As if forwardAuth had not handed it on.
 			route(tokenlessHost, "reauth", stand.ForwardAuth, "tokenless"),
+			route(basicHost, basicHost),
+			route(ownHost, "reauth-own", stand.ForwardAuth),
+			route(replacedHost, "errors", "reauth-own", stand.ForwardAuth),
 		},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
+	probe.EndWith(t, s)
+	commonDir := t.TempDir()
+	common, err := stand.Start(t.Context(), stand.Config{
+		Dir:           commonDir,
+		TokenValidity: time.Hour,
+		AccessLog:     commonLog,
+		Plugins:       map[string]map[string]any{"reauth": {}},
+		Middlewares:   map[string]any{basicHost: basicAuth},
+		Routes:        []stand.Route{route(wellHost, "reauth", stand.ForwardAuth), route(basicHost, basicHost)},
 	})
-	sh := &shell{s: s, home: t.TempDir(), cdn: serve(&cdn{s: s, kept: map[string][]byte{}})}
+	if err != nil {
+		t.Fatal(err)
+	}
+	probe.EndWith(t, common)
+	sh := &shell{
+		s: s, home: t.TempDir(), cdn: serve(&cdn{s: s, kept: map[string][]byte{}}),
+		common: common, told: filepath.Join(dir, "access.log"), untold: filepath.Join(commonDir, "access.log"),
+	}
 	// Nothing of what is asked here leaves the machine.
 	curlrc := "connect-to = \"::127.0.0.1:\"\ncacert = \"" + filepath.Join(dir, "cert.pem") + "\"\nnoproxy = \"*\"\nmax-time = 20\n"
 	if err := os.WriteFile(filepath.Join(sh.home, ".curlrc"), []byte(curlrc), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	// There is no Docker: docker compose logs prints what Traefik has logged.
-	docker := "#!/bin/sh\n[ \"$*\" = 'compose logs traefik' ] && grep -F \"options of $MIDDLEWARE@\" \"" + filepath.Join(dir, "traefik.log") + "\"\n"
+	docker := "#!/bin/sh\n[ \"$*\" = 'compose logs traefik' ] || exit 1\n" +
+		"[ -n \"$ACCESS_LOG\" ] && exec cat \"$ACCESS_LOG\"\n" +
+		"grep -F \"options of $MIDDLEWARE@\" \"" + filepath.Join(dir, "traefik.log") + "\"\n"
 	if err := os.WriteFile(filepath.Join(sh.home, "docker"), []byte(docker), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -193,6 +223,7 @@ type trial struct {
 	app        string // the URL of the app
 	cookie     string
 	middleware string // whose lines docker compose logs prints
+	accessLog  string // what it prints instead, a file
 }
 
 // run runs commands and returns what they print, in the names of the pages.
@@ -200,7 +231,7 @@ func (sh *shell) run(t *testing.T, on trial, commands string) string {
 	t.Helper()
 	commands = strings.ReplaceAll(commands, "https://budget.example.com", on.app)
 	command := exec.Command("bash", "-c", "APP="+on.app+"\nCOOKIE='"+on.cookie+"'\n"+commands)
-	command.Env = append(os.Environ(), "CURL_HOME="+sh.home, "PATH="+sh.home+":"+os.Getenv("PATH"), "MIDDLEWARE="+on.middleware)
+	command.Env = append(os.Environ(), "CURL_HOME="+sh.home, "PATH="+sh.home+":"+os.Getenv("PATH"), "MIDDLEWARE="+on.middleware, "ACCESS_LOG="+on.accessLog)
 	output, err := command.CombinedOutput()
 	if _, failed := err.(*exec.ExitError); err != nil && !failed {
 		t.Fatal(err)

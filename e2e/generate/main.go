@@ -1,5 +1,5 @@
 // Command generate writes browser.go, which holds the scripts of browser/
-// without comments and indentation: Yaegi knows no go:embed.
+// without comments and in shorter forms: Yaegi knows no go:embed.
 package main
 
 import (
@@ -35,8 +35,7 @@ func generate() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	// What is called needs parentheses, which biome's formatter takes away.
-	worker = "(" + strings.Trim(worker, ";") + ")"
+	worker = strings.TrimSuffix(worker, call+";")
 	sources := []any{worker}
 	for _, name := range []string{"retire.js", "page.js", "status.js"} {
 		source, err := script(name)
@@ -63,6 +62,9 @@ const statusSource = `+"`%s`"+`
 `, sources...)))
 }
 
+// call is what the plugin puts behind the worker's script, with arguments.
+const call = "()"
+
 // script returns a script of browser/ on one line: in front of the app's own
 // script it must not change the numbers of that one's lines.
 func script(name string) (string, error) {
@@ -70,9 +72,16 @@ func script(name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	result := api.Transform(string(source), api.TransformOptions{
+	text := string(source)
+	if name == "worker.js" {
+		// What nobody calls would be left out, and what is called needs parentheses,
+		// which biome's formatter takes away.
+		text = strings.Replace(text, "\n;(", "\n;((", 1) + ")" + call
+	}
+	result := api.Transform(text, api.TransformOptions{
 		Sourcefile:       name,
 		MinifyWhitespace: true,
+		MinifySyntax:     true,
 		// A raw string of Go's holds no backtick.
 		Supported: map[string]bool{"template-literal": false},
 	})

@@ -15,7 +15,7 @@ import (
 // isProbed reports whether res is the answer to a probe.
 func isProbed(res response, active string) bool {
 	return res.StatusCode == http.StatusOK && res.Text == `{"active":`+active+`}` && res.Header.Get("Content-Type") == "application/json" &&
-		res.Header.Get("Cache-Control") == "no-store" && res.Header["Location"] == nil && len(res.Cookies()) == 0
+		res.Header.Get("Cache-Control") == "private, no-store" && res.Header["Location"] == nil && len(res.Cookies()) == 0
 }
 
 // isForm reports whether res is the identity provider's login page.

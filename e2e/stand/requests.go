@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -26,17 +27,31 @@ type Request struct {
 	ServiceWorker string `json:"request_Service-Worker"`
 }
 
+// ForRequests returns the options of an access log that Requests understands.
+func ForRequests() map[string]any {
+	return map[string]any{
+		"format": "json",
+		"fields": map[string]any{"headers": map[string]any{"names": map[string]any{serviceWorker: "keep"}}},
+	}
+}
+
 func (b *Base) accessLog() string { return filepath.Join(b.dir, "access.log") }
 
-// Requests returns the requests that Traefik has answered so far, in the order
-// of their ends. A Stand needs Config.AccessLog for it.
-func (b *Base) Requests() ([]Request, error) {
+// AccessLog returns the lines that Traefik has written about requests so far.
+func (b *Base) AccessLog() (string, error) {
 	text, err := os.ReadFile(b.accessLog())
+	return string(text[:bytes.LastIndexByte(text, '\n')+1]), err
+}
+
+// Requests returns the requests that Traefik has answered so far, in the order
+// of their ends. A Stand needs ForRequests as Config.AccessLog for it.
+func (b *Base) Requests() ([]Request, error) {
+	text, err := b.AccessLog()
 	if err != nil {
 		return nil, err
 	}
 	var requests []Request
-	decoder := json.NewDecoder(bytes.NewReader(text[:bytes.LastIndexByte(text, '\n')+1]))
+	decoder := json.NewDecoder(strings.NewReader(text))
 	for decoder.More() {
 		var request Request
 		if err := decoder.Decode(&request); err != nil {

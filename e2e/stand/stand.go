@@ -118,8 +118,9 @@ type Config struct {
 	LocalPlugins map[string]string
 	// LogLevel is that of Traefik's log, empty for DEBUG.
 	LogLevel string
-	// AccessLog makes Traefik note the requests that Requests returns.
-	AccessLog bool
+	// AccessLog are the options of Traefik's access log but for its place, nil for none.
+	// Requests takes those that ForRequests returns.
+	AccessLog map[string]any
 	// Version is what Traefik takes from the plugin catalog. Empty for the
 	// working tree, as a local plugin.
 	Version string
@@ -353,11 +354,10 @@ func (s *Stand) static() map[string]any {
 			"plugins":              map[string]any{"reauth": map[string]any{"moduleName": Module, "version": s.config.Version}},
 		}
 	}
-	if s.config.AccessLog {
-		static["accessLog"] = map[string]any{
-			"filePath": s.accessLog(), "format": "json",
-			"fields": map[string]any{"headers": map[string]any{"names": map[string]any{serviceWorker: "keep"}}},
-		}
+	if s.config.AccessLog != nil {
+		options := maps.Clone(s.config.AccessLog)
+		options["filePath"] = s.accessLog()
+		static["accessLog"] = options
 	}
 	return static
 }

@@ -84,7 +84,7 @@ func (r Response) IsPrefixed(script string) bool {
 // about it and nothing else.
 func (r Response) IsRecovery() bool {
 	return r.StatusCode == http.StatusOK && r.Text == Script(true) && r.ContentLength == int64(len(r.Text)) &&
-		r.Header.Get("Cache-Control") == "no-store" && r.Header.Get("Content-Type") == "text/javascript; charset=utf-8" &&
+		r.Header.Get("Cache-Control") == "private, no-store" && r.Header.Get("Content-Type") == "text/javascript; charset=utf-8" &&
 		r.Header.Get("Service-Worker-Allowed") == "/" && r.Header.Get("X-Content-Type-Options") == "nosniff" &&
 		len(r.Cookies()) == 0 && r.Header["Location"] == nil && r.Header["Cross-Origin-Embedder-Policy"] == nil
 }

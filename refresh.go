@@ -22,6 +22,7 @@ import (
 var (
 	control        = regexp.MustCompile(`[\x00-\x1f\x7f]`)
 	dotSegment     = regexp.MustCompile(`/\.{1,2}(/|$)`)
+	encoded        = regexp.MustCompile(`(%[0-9A-Fa-f]{2})+`)
 	quotedSpecials = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 )
 
@@ -588,6 +589,9 @@ func returnPath(h *handler, rd []string) string {
 	if end := strings.IndexAny(reading, "?#"); end >= 0 {
 		reading = reading[:end]
 	}
+	if _, err := url.PathUnescape(reading); err != nil {
+		return homePath(h)
+	}
 	// A proxy or an app may decode a path once more than it should, so every
 	// reading of it has to be harmless. One with more layers is a trick.
 	for i := 0; i < maxDecodings; i++ {
@@ -599,16 +603,20 @@ func returnPath(h *handler, rd []string) string {
 		if dotSegment.MatchString(reading) && (i > 0 || strings.Contains(reading, "//")) {
 			return homePath(h)
 		}
-		decoded, err := url.PathUnescape(reading)
-		if err != nil && i == 0 {
-			return homePath(h)
-		}
-		if err != nil || decoded == reading {
+		decoded := encoded.ReplaceAllStringFunc(reading, decode)
+		if decoded == reading {
 			return target
 		}
 		reading = decoded
 	}
 	return homePath(h)
+}
+
+// decode returns what stands encoded in s, which holds nothing else: Go refuses a percent
+// sign that encodes no byte, and others leave it alone.
+func decode(s string) string {
+	decoded, _ := url.PathUnescape(s)
+	return decoded
 }
 
 // homePath returns the path of the app's home page: the folder that the refresh path is
@@ -627,7 +635,12 @@ func staysOnHost(h *handler, p string) bool {
 	if relative == ".." || strings.HasPrefix(relative, "../") {
 		return false
 	}
-	cleaned := path.Clean(p)
+	// Decoded once too often, a path may end before a query.
+	return isApps(h, path.Clean(p)) && isApps(h, path.Clean(p[:strings.IndexAny(p+"?", "?#")]))
+}
+
+// isApps reports whether a clean path is outside of what is not the app's.
+func isApps(h *handler, cleaned string) bool {
 	return !under(h.refreshPath, cleaned) && !underAny(h.authPaths, cleaned)
 }
 

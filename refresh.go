@@ -442,10 +442,13 @@ func leadsToLogin(h *handler, target *url.URL, location string, certain bool) bo
 // as far as u tells.
 func comesBack(h *handler, u *url.URL) bool {
 	query, err := url.ParseQuery(u.RawQuery)
-	redirectURIs, carries := query["redirect_uri"]
-	if !carries {
+	redirectURIs := query["redirect_uri"]
+	if err != nil {
 		// What cannot be parsed is missing from query, yet it was carried.
-		return err == nil || !strings.Contains(u.RawQuery, "redirect_uri=")
+		redirectURIs = sentValues(u.RawQuery, "redirect_uri")
+	}
+	if len(redirectURIs) == 0 {
+		return true
 	}
 	if len(redirectURIs) != 1 {
 		return false
@@ -521,7 +524,7 @@ func serveRefresh(w *responseWriter, req *http.Request) bool {
 		answerStatus(w)
 		return true
 	}
-	rd := rdValues(query)
+	rd := sentValues(query, "rd")
 	if len(rd) == 0 {
 		// Asking first would set off a login that the page could not follow.
 		w.framed = isFramed(req.Header)
@@ -549,20 +552,20 @@ func warnStripped(h *handler) {
 	}
 }
 
-// maxPairs is how many pairs of a query are searched for rd.
+// maxPairs is how many pairs of a query are searched for a name.
 const maxPairs = 100
 
-// rdValues returns the values of rd in query as they were sent: Go leaves out what
+// sentValues returns the values of name in query as they were sent: Go leaves out what
 // has a semicolon in it. One that cannot be read is empty, which leads nowhere.
-func rdValues(query string) []string {
+func sentValues(query, name string) []string {
 	pairs := strings.SplitN(query, "&", maxPairs+1)
 	if len(pairs) > maxPairs {
 		return []string{""}
 	}
 	var values []string
 	for _, pair := range pairs {
-		name, sent, _ := strings.Cut(pair, "=")
-		if name, _ = url.QueryUnescape(name); name == "rd" {
+		key, sent, _ := strings.Cut(pair, "=")
+		if key, _ = url.QueryUnescape(key); key == name {
 			value, _ := url.QueryUnescape(sent) // empty with an error
 			values = append(values, value)
 		}

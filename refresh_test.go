@@ -212,7 +212,8 @@ var loginCases = map[string]bool{
 	"/a/../outpost.goauthentik.io/start":                      true,
 	"https://auth.example.com/application/o/authorize/?redirect_uri=https%3A%2F%2Fauth.example.com%2Foutpost.goauthentik.io%2Fcallback": true,
 
-	"/outpost.goauthentik.io/start?rd=/a;b&x=%zz": true,
+	"/outpost.goauthentik.io/start?rd=/a;b&x=%zz":                                   true,
+	"/outpost.goauthentik.io/start?redirect_uri=/outpost.goauthentik.io/callback;x": true,
 
 	"":                                     false,
 	"/":                                    false,
@@ -235,6 +236,8 @@ var loginCases = map[string]bool{
 	"https://auth.example.com/application/o/authorize/?redirect_uri=%25zz":                             false,
 	"https://auth.example.com/application/o/authorize/?redirect_uri=/outpost.goauthentik.io/../openid": false,
 	"https://auth.example.com/application/o/authorize/?redirect_uri=/outpost.goauthentik.io/callback&redirect_uri=/openid": false,
+
+	"/outpost.goauthentik.io/start?redirect_uri=/outpost.goauthentik.io/callback&redirect_uri=/openid;x": false,
 }
 
 func manyLogins(c *Config) {

@@ -877,10 +877,10 @@ func widenPolicy(policy string, sources []string) string {
 	var fallback []string
 	for i, directive := range directives {
 		words := strings.Fields(directive)
-		if len(words) == 0 {
+		// Browsers ignore a directive that is not ASCII, and a name's second one.
+		if len(words) == 0 || nonASCII.MatchString(directive) {
 			continue
 		}
-		// Browsers ignore a name's second directive.
 		switch name := strings.ToLower(words[0]); {
 		case name == "connect-src":
 			start := directive[:strings.Index(directive, words[0])]

@@ -1401,6 +1401,9 @@ var policies = map[string]string{
 	"connect-srcs 'none'; x-default-src 'none'":                                    "connect-srcs 'none'; x-default-src 'none'",
 	"default-src 'self' , img-src *,connect-src 'none', ":                          "default-src 'self' ; connect-src 'self' AUTH, img-src *,connect-src 'self' AUTH, ",
 	"script-src 'nonce-connect-src'; connect-src a.example":                        "script-src 'nonce-connect-src'; connect-src a.example 'self' AUTH",
+
+	"connect-src \u00fc; default-src\u00a0*; connect-src 'none'": "connect-src \u00fc; default-src\u00a0*; connect-src 'self' AUTH",
+	"default-src \xff": "default-src \xff",
 }
 
 func TestWorkerMayReachWhatTheRefreshScriptNeeds(t *testing.T) {

@@ -622,10 +622,12 @@ func serve(h *handler, k kind, rw http.ResponseWriter, req *http.Request) {
 // requestURL returns the URL the client asked for. Traefik has set
 // X-Forwarded-Proto itself where the peer is not trusted to. From one that is it
 // hands on whatever it gets: a list, of which the first is the client's, in any case.
+// For a WebSocket Traefik says ws or wss.
 func requestURL(req *http.Request) url.URL {
 	scheme := "http"
 	first, _, _ := strings.Cut(req.Header.Get("X-Forwarded-Proto"), ",")
-	if req.TLS != nil || strings.EqualFold(strings.TrimSpace(first), "https") {
+	first = strings.ToLower(strings.TrimSpace(first))
+	if req.TLS != nil || first == "https" || first == "wss" {
 		scheme = "https"
 	}
 	return url.URL{Scheme: scheme, Host: req.Host, Path: req.URL.Path}

@@ -272,6 +272,7 @@ func TestLoginRedirectIsResolvedAgainstTheRequest(t *testing.T) {
 		{"https by TLS", "https://app.example.com/start", "https://app.example.com/", "", 401},
 		{"https by the proxy in front", "https://app.example.com/start", "http://app.example.com/", "https", 401},
 		{"https by the first of several", "https://app.example.com/start", "http://app.example.com/", "HTTPS , http", 401},
+		{"https by another Traefik, of a WebSocket", "https://app.example.com/start", "http://app.example.com/", "wss", 401},
 		{"http by the first of several", "https://app.example.com/start", "http://app.example.com/", "http, https", 302},
 		{"http", "http://app.example.com/start", "http://app.example.com/", "http", 401},
 		{"other scheme", "https://app.example.com/start", "http://app.example.com/", "", 302},

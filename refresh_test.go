@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"path"
 	"reflect"
 	"strconv"
 	"strings"
@@ -313,43 +312,6 @@ func TestCompressedScriptIsSaidOnce(t *testing.T) {
 	if text := logged.String(); strings.Count(text, "compressed") != 1 || !strings.Contains(text, "reauth@docker") {
 		t.Errorf("got %q", text)
 	}
-}
-
-func FuzzLeadsToLogin(f *testing.F) {
-	for location := range loginCases {
-		f.Add(location)
-	}
-	f.Fuzz(func(t *testing.T, location string) {
-		h := parsed(t, manyLogins)
-		target := mustParse(t, appURL+"/")
-		if !leadsToLogin(h, target, location, false) {
-			return
-		}
-		u, err := target.Parse(location)
-		if err != nil {
-			t.Fatalf("Location %q is no URL, yet a login", location)
-		}
-		segments := strings.Split(strings.Trim(path.Clean(u.Path), "/"), "/")
-		starts := func(want ...string) bool {
-			return len(segments) >= len(want) && reflect.DeepEqual(segments[:len(want)], want)
-		}
-		switch host := strings.ToLower(u.Hostname()); {
-		case starts("outpost.goauthentik.io", "start"):
-		case u.Scheme != "https":
-			t.Errorf("Location %q is taken for a login", location)
-		case host == "auth.example.com" && (u.Port() == "" || u.Port() == "443") && starts("application", "o", "authorize"):
-		case host == "login.example.net" && u.Port() == "8443":
-		case host == "2001:db8::1" && (u.Port() == "" || u.Port() == "443") && starts("login"):
-		default:
-			t.Errorf("Location %q is taken for a login", location)
-		}
-		for _, uri := range u.Query()["redirect_uri"] {
-			back, err := url.Parse(uri)
-			if err != nil || !strings.HasPrefix(path.Clean("/"+back.Path)+"/", "/outpost.goauthentik.io/") {
-				t.Errorf("Location %q leads back to %q", location, uri)
-			}
-		}
-	})
 }
 
 func TestWhichAnswersAreChallenged(t *testing.T) {
@@ -1038,75 +1000,6 @@ func TestReturnPath(t *testing.T) {
 	}
 }
 
-// browserPath resolves the dot segments of a path as browsers do (URL, path
-// state): encoded dots too, and empty segments count.
-func browserPath(p string) string {
-	var kept []string
-	segments := strings.Split(strings.TrimPrefix(p, "/"), "/")
-	for i, segment := range segments {
-		last := i == len(segments)-1
-		switch strings.ReplaceAll(strings.ToLower(segment), "%2e", ".") {
-		case "..":
-			if len(kept) > 0 {
-				kept = kept[:len(kept)-1]
-			}
-		case ".":
-		default:
-			kept = append(kept, segment)
-			continue
-		}
-		if last {
-			kept = append(kept, "")
-		}
-	}
-	return "/" + strings.Join(kept, "/")
-}
-
-func FuzzReturnPath(f *testing.F) {
-	for rd := range returnPaths {
-		f.Add(rd)
-	}
-	f.Fuzz(func(t *testing.T, rd string) {
-		h := parsed(t, nil)
-		got := returnPath(h, []string{rd})
-		base := mustParse(t, appURL+"/_reauth")
-		u, err := base.Parse(got)
-		if err != nil {
-			// url.Parse refuses a bare percent sign in a fragment, browsers do not.
-			head, _, _ := strings.Cut(got, "#")
-			u, err = base.Parse(head)
-		}
-		if err != nil {
-			t.Fatalf("rd %.99q leads to %q: %v", rd, got, err)
-		}
-		if u.Scheme != base.Scheme || u.Host != base.Host || u.User != nil {
-			t.Errorf("rd %.99q leads away to %q", rd, got)
-		}
-		if strings.HasPrefix(got, "//") || strings.HasPrefix(got, `/\`) || !strings.HasPrefix(got, "/") {
-			t.Errorf("rd %.99q leads to %q, which a browser takes for a host", rd, got)
-		}
-		asked, err := url.PathUnescape(browserPath(u.EscapedPath()))
-		if err != nil || strings.HasPrefix(asked, "//") {
-			t.Errorf("rd %.99q makes a browser ask for %q, %v", rd, asked, err)
-		}
-		for _, p := range []string{path.Clean(u.Path), asked, path.Clean(asked)} {
-			for _, forbidden := range []string{"/_reauth", "/outpost.goauthentik.io"} {
-				if p == forbidden || strings.HasPrefix(p, forbidden+"/") {
-					t.Errorf("rd %.99q leads to %q", rd, got)
-				}
-			}
-		}
-		for _, b := range []byte(got) {
-			if b <= ' ' || b >= 0x7f {
-				t.Errorf("rd %.99q puts byte %#x into a header", rd, b)
-			}
-		}
-		if again := returnPath(h, []string{got}); again != got && len(got) <= maxReturnPath {
-			t.Errorf("rd %.99q leads to %q, and that to %q", rd, got, again)
-		}
-	})
-}
-
 // An app may stream for as long as it likes where the plugin drops its answer.
 func TestRefreshDoesNotWaitForTheApp(t *testing.T) {
 	answered := make(chan struct{})
@@ -1338,32 +1231,6 @@ func TestSecondsLeft(t *testing.T) {
 	if _, known := secondsLeft(long, time.Unix(tokenNow, 0)); !known {
 		t.Error("the longest token is not read")
 	}
-}
-
-func FuzzSecondsLeft(f *testing.F) {
-	for token := range tokens {
-		f.Add(token)
-	}
-	f.Fuzz(func(t *testing.T, token string) {
-		left, known := secondsLeft(token, time.Unix(tokenNow, 0))
-		if !known {
-			return
-		}
-		if left < 0 || left > maxLifetime {
-			t.Errorf("%.99q ends in %d seconds", token, left)
-		}
-		parts := strings.Split(token, ".")
-		if len(parts) != 3 {
-			t.Fatalf("%.99q has %d parts", token, len(parts))
-		}
-		payload, err := base64.RawURLEncoding.DecodeString(parts[1])
-		if err != nil || !strings.Contains(strings.ToLower(string(payload)), "exp") && !strings.Contains(string(payload), `\u`) {
-			t.Errorf("%.99q tells an end by %q, %v", token, payload, err)
-		}
-		if later, known := secondsLeft(token, time.Unix(tokenNow-1, 0)); known && later != left+1 {
-			t.Errorf("%.99q ends in %d seconds, and a second before in %d", token, left, later)
-		}
-	})
 }
 
 // between returns what stands once in s between start and end.

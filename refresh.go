@@ -639,11 +639,7 @@ func staysOnHost(h *handler, p string) bool {
 		return false
 	}
 	// Decoded once too often, a path may end before a query.
-	return isApps(h, path.Clean(p)) && isApps(h, path.Clean(p[:strings.IndexAny(p+"?", "?#")]))
-}
-
-// isApps reports whether a clean path is outside of what is not the app's.
-func isApps(h *handler, cleaned string) bool {
+	cleaned := path.Clean(p[:strings.IndexAny(p+"?", "?#")])
 	return !under(h.refreshPath, cleaned) && !underAny(h.authPaths, cleaned)
 }
 

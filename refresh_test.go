@@ -939,6 +939,7 @@ var returnPaths = map[string]string{
 	"\t//evil.example":                      "/",
 	" //evil.example":                       "/",
 	"/a\r\nSet-Cookie: x=y":                 "/",
+	"/a?b\r\nSet-Cookie: x=y":               "/",
 	"/a\x00":                                "/",
 	"/a\x7f":                                "/",
 	"/%0d%0aSet-Cookie:x=y":                 "/",

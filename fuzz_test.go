@@ -185,9 +185,6 @@ func FuzzLocation(f *testing.F) {
 		}
 		if location != "" && agreed.MatchString(location) {
 			shown := browserPlace(place{scheme: "https", host: "app.example.com", path: "/budget/x"}, location)
-			if shown.scheme == "http" {
-				shown.host = strings.TrimSuffix(shown.host, ":80")
-			}
 			if login != isOneOfManyLogins(shown) || away != (shown.host != "app.example.com") {
 				t.Errorf("Location %q leads to %v in a browser, yet a login: %v, away: %v", location, shown, login, away)
 			}
@@ -205,7 +202,8 @@ func FuzzLocation(f *testing.F) {
 }
 
 // FuzzLoginURLs checks that an entry that is accepted matches itself and what
-// lies under it, and nothing that only starts with the same letters.
+// lies under it, and nothing that only starts with the same letters, and that it is what a
+// browser reads there.
 func FuzzLoginURLs(f *testing.F) {
 	for _, entry := range []string{"/a", "/a/b/", "https://auth.example.com/x", "http://h:81", "https://[::1]/x", "//x", "https://h/?q", "https://h/%2e"} {
 		f.Add(entry)
@@ -225,6 +223,14 @@ func FuzzLoginURLs(f *testing.F) {
 		}
 		if login.path != "" && leadsToLogin(h, target, whole+"x", false) {
 			t.Errorf("%q matches %q", entry, whole+"x")
+		}
+		shown := browserPlace(place{scheme: "https", host: "app.example.com", path: "/"}, entry)
+		if want := (place{login.scheme, login.host, login.path}); login.host == "" {
+			if shown != (place{"https", "app.example.com", shown.path}) || strings.TrimSuffix(shown.path, "/") != want.path {
+				t.Errorf("%q is the path %q, and %v to a browser", entry, login.path, shown)
+			}
+		} else if shown.path = strings.TrimSuffix(shown.path, "/"); shown != want && !strings.Contains(login.host, "%") {
+			t.Errorf("%q is %v, and %v to a browser", entry, want, shown)
 		}
 	})
 }

@@ -23,7 +23,7 @@ var specialSchemes = map[string]bool{"http": true, "https": true, "ws": true, "w
 
 // browserPlace resolves location, found at base, as browsers do
 // (https://url.spec.whatwg.org/#concept-basic-url-parser). Hosts stay as they are written,
-// but for their case and the default port of https.
+// but for their case and a default or an empty port.
 func browserPlace(base place, location string) place {
 	location = strings.NewReplacer("\t", "", "\n", "", "\r", "").Replace(location)
 	location = strings.TrimFunc(location, func(r rune) bool { return r <= ' ' })
@@ -44,9 +44,7 @@ func browserPlace(base place, location string) place {
 	if strings.HasPrefix(rest, "//") {
 		authority, p, _ := strings.Cut(strings.TrimLeft(rest, "/"), "/")
 		host := strings.ToLower(authority[strings.LastIndex(authority, "@")+1:])
-		if scheme == "https" {
-			host = strings.TrimSuffix(host, ":443")
-		}
+		host = strings.TrimSuffix(strings.TrimSuffix(host, map[string]string{"http": ":80", "https": ":443"}[scheme]), ":")
 		return place{scheme: scheme, host: host, path: browserPath("/" + p)}
 	}
 	if rest == "" {

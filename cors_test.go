@@ -3,7 +3,6 @@ package reauth
 import (
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"reflect"
 	"strings"
 	"testing"
@@ -328,50 +327,6 @@ func TestParseOrigin(t *testing.T) {
 			t.Errorf("%q is refused without credentials: %q", value, o.faults)
 		}
 	}
-}
-
-// FuzzOrigin checks accepted patterns against the origins they match: an exact
-// one matches itself alone, a wildcard nothing but subdomains.
-func FuzzOrigin(f *testing.F) {
-	for _, pattern := range []string{listedOrigin, wildcardOrigin, "http://[::1]:1", "https://10.0.0.1", "capacitor://localhost"} {
-		for _, value := range []string{listedOrigin, "https://a.apps.example.com", "https://evil.example/.apps.example.com", "null"} {
-			f.Add(pattern, value)
-		}
-	}
-	f.Fuzz(func(t *testing.T, pattern, value string) {
-		o := parseOrigin(pattern, true)
-		if len(o.faults) > 0 {
-			return
-		}
-		var found problems
-		policy := &corsPolicy{exact: map[string]bool{}, credentials: true}
-		parseOrigins(&found, []string{pattern}, policy)
-		if len(found.list) > 0 {
-			t.Fatalf("%q has no fault, yet %q", pattern, found.list)
-		}
-		allows := func(value string) bool {
-			return allowedOrigin(policy, http.Header{"Origin": {value}}) != ""
-		}
-		if !o.wildcard {
-			if !allows(pattern) && len(pattern) <= maxOrigin {
-				t.Errorf("%q does not allow itself", pattern)
-			}
-			if allows(value) && value != pattern {
-				t.Errorf("%q allows %q", pattern, value)
-			}
-			return
-		}
-		if allows(o.scheme + "://" + o.hostPort()) {
-			t.Errorf("%q allows the apex", pattern)
-		}
-		if !allows(value) {
-			return
-		}
-		u, err := url.Parse(value)
-		if err != nil || u.Scheme != o.scheme || u.Port() != o.port || !strings.HasSuffix(u.Hostname(), "."+o.host) || u.Scheme+"://"+u.Host != value {
-			t.Errorf("%q allows %q", pattern, value)
-		}
-	})
 }
 
 func TestMethodsAndHeaders(t *testing.T) {

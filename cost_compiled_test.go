@@ -30,28 +30,28 @@ var allocations = map[string]float64{
 	"visit with an own worker refused":  31,
 	"path of the auth server":           0,
 	"behind another instance":           0,
-	"call":                              2,
-	"call untold":                       2,
+	"call":                              1,
+	"call untold":                       1,
 	"call refused":                      22,
-	"call without fetch metadata":       2,
-	"call of a listed origin":           4,
-	"call of a wildcard's origin":       4,
-	"call of an origin not listed":      3,
+	"call without fetch metadata":       1,
+	"call of a listed origin":           3,
+	"call of a wildcard's origin":       3,
+	"call of an origin not listed":      2,
 	"call of a listed origin refused":   25,
 	"preflight":                         5,
 	"preflight of an origin not listed": 23,
-	"upgrade":                           2,
+	"upgrade":                           1,
 	"upgrade refused":                   22,
-	"probe":                             15,
+	"probe":                             14,
 	"probe refused":                     22,
-	"refresh by a visit":                12,
-	"refresh by a visit refused":        23,
-	"refresh by a fetch":                3,
-	"page at the refresh path":          14,
-	"page that tells how things stand":  14,
-	"worker's script":                   16,
+	"refresh by a visit":                14,
+	"refresh by a visit refused":        26,
+	"refresh by a fetch":                2,
+	"page at the refresh path":          13,
+	"page that tells how things stand":  13,
+	"worker's script":                   15,
 	"worker's script refused":           32,
-	"own worker's script":               9,
+	"own worker's script":               8,
 }
 
 func TestCostInAllocations(t *testing.T) {
@@ -199,7 +199,8 @@ func TestCostOfALongRequest(t *testing.T) {
 				return after.TotalAlloc - before.TotalAlloc
 			}
 			allocated(1000)
-			if short, long := allocated(1000), allocated(8000); long > 8*short {
+			// A buffer that doubles may be half empty. What grows faster takes 64 times as much.
+			if short, long := allocated(1000), allocated(8000); long > 16*short {
 				t.Errorf("8 KB take %d bytes of memory, and 1 KB takes %d", long, short)
 			}
 		})

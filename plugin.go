@@ -246,7 +246,7 @@ var (
 	plainPath   = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
 	notURLBytes = regexp.MustCompile(`[^!-~]+`)
 	nothing     = regexp.MustCompile(`[^\x00-\x{10FFFF}]`)
-	overHTTPS   = regexp.MustCompile(`(?i)^[ \t]*https[ \t]*(,|$)`)
+	overTLS     = regexp.MustCompile(`(?i)^[ \t]*(https|wss)[ \t]*(,|$)`)
 )
 
 // parseRefreshPath checks RefreshPath.
@@ -686,9 +686,10 @@ func prepare(w *responseWriter) bool {
 // requestURL returns the URL the client asked for. Traefik has set
 // X-Forwarded-Proto itself where the peer is not trusted to. From one that is it
 // hands on whatever it gets: a list, of which the first is the client's, in any case.
+// For a WebSocket Traefik says ws or wss.
 func requestURL(w *responseWriter) *url.URL {
 	scheme := "http"
-	if w.req.TLS != nil || len(w.forwardedProto) > 0 && overHTTPS.MatchString(w.forwardedProto[0]) {
+	if w.req.TLS != nil || len(w.forwardedProto) > 0 && overTLS.MatchString(w.forwardedProto[0]) {
 		scheme = "https"
 	}
 	return &url.URL{Scheme: scheme, Host: w.host, Path: w.path}

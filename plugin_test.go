@@ -501,31 +501,6 @@ func TestLabelListsAreTrimmed(t *testing.T) {
 	}
 }
 
-// FuzzLoginURLs checks that an entry that is accepted matches itself and what
-// lies under it, and nothing that only starts with the same letters.
-func FuzzLoginURLs(f *testing.F) {
-	for _, entry := range []string{"/a", "/a/b/", "https://auth.example.com/x", "http://h:81", "https://[::1]/x", "//x", "https://h/?q", "https://h/%2e"} {
-		f.Add(entry)
-	}
-	f.Fuzz(func(t *testing.T, entry string) {
-		login, reason := parseLoginURL(entry)
-		if reason != "" {
-			return
-		}
-		h := &handler{loginURLs: []loginURL{login}}
-		target := mustParse(t, appURL+"/")
-		whole := strings.TrimSuffix(entry, "/")
-		for _, location := range []string{entry, whole + "/under", whole + "?query"} {
-			if !leadsToLogin(h, target, location, false) {
-				t.Errorf("%q does not match %q", entry, location)
-			}
-		}
-		if login.path != "" && leadsToLogin(h, target, whole+"x", false) {
-			t.Errorf("%q matches %q", entry, whole+"x")
-		}
-	})
-}
-
 func TestParseLoginURLs(t *testing.T) {
 	tests := map[string]string{
 		"/outpost.goauthentik.io/start":     "",

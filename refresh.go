@@ -22,6 +22,7 @@ import (
 var (
 	control        = regexp.MustCompile(`[\x00-\x1f\x7f]`)
 	dotSegment     = regexp.MustCompile(`/\.{1,2}(/|$)`)
+	encoded        = regexp.MustCompile(`(%[0-9A-Fa-f]{2})+`)
 	quotedSpecials = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 )
 
@@ -419,10 +420,13 @@ func leadsToLogin(h *handler, target *url.URL, location string, certain bool) bo
 // as far as u tells.
 func comesBack(h *handler, u *url.URL) bool {
 	query, err := url.ParseQuery(u.RawQuery)
-	redirectURIs, carries := query["redirect_uri"]
-	if !carries {
+	redirectURIs := query["redirect_uri"]
+	if err != nil {
 		// What cannot be parsed is missing from query, yet it was carried.
-		return err == nil || !strings.Contains(u.RawQuery, "redirect_uri=")
+		redirectURIs = sentValues(u.RawQuery, "redirect_uri")
+	}
+	if len(redirectURIs) == 0 {
+		return true
 	}
 	if len(redirectURIs) != 1 {
 		return false
@@ -498,7 +502,7 @@ func serveRefresh(w *responseWriter, req *http.Request) bool {
 		answerStatus(w)
 		return true
 	}
-	rd := rdValues(query)
+	rd := sentValues(query, "rd")
 	if len(rd) == 0 {
 		// Asking first would set off a login that the page could not follow.
 		w.framed = isFramed(req.Header)
@@ -526,20 +530,20 @@ func warnStripped(h *handler) {
 	}
 }
 
-// maxPairs is how many pairs of a query are searched for rd.
+// maxPairs is how many pairs of a query are searched for a name.
 const maxPairs = 100
 
-// rdValues returns the values of rd in query as they were sent: Go leaves out what
+// sentValues returns the values of name in query as they were sent: Go leaves out what
 // has a semicolon in it. One that cannot be read is empty, which leads nowhere.
-func rdValues(query string) []string {
+func sentValues(query, name string) []string {
 	pairs := strings.SplitN(query, "&", maxPairs+1)
 	if len(pairs) > maxPairs {
 		return []string{""}
 	}
 	var values []string
 	for _, pair := range pairs {
-		name, sent, _ := strings.Cut(pair, "=")
-		if name, _ = url.QueryUnescape(name); name == "rd" {
+		key, sent, _ := strings.Cut(pair, "=")
+		if key, _ = url.QueryUnescape(key); key == name {
 			value, _ := url.QueryUnescape(sent) // empty with an error
 			values = append(values, value)
 		}
@@ -566,6 +570,9 @@ func returnPath(h *handler, rd []string) string {
 	if end := strings.IndexAny(reading, "?#"); end >= 0 {
 		reading = reading[:end]
 	}
+	if _, err := url.PathUnescape(reading); err != nil {
+		return homePath(h)
+	}
 	// A proxy or an app may decode a path once more than it should, so every
 	// reading of it has to be harmless. One with more layers is a trick.
 	for i := 0; i < maxDecodings; i++ {
@@ -577,16 +584,20 @@ func returnPath(h *handler, rd []string) string {
 		if dotSegment.MatchString(reading) && (i > 0 || strings.Contains(reading, "//")) {
 			return homePath(h)
 		}
-		decoded, err := url.PathUnescape(reading)
-		if err != nil && i == 0 {
-			return homePath(h)
-		}
-		if err != nil || decoded == reading {
+		decoded := encoded.ReplaceAllStringFunc(reading, decode)
+		if decoded == reading {
 			return target
 		}
 		reading = decoded
 	}
 	return homePath(h)
+}
+
+// decode returns what stands encoded in s, which holds nothing else: Go refuses a percent
+// sign that encodes no byte, and others leave it alone.
+func decode(s string) string {
+	decoded, _ := url.PathUnescape(s)
+	return decoded
 }
 
 // homePath returns the path of the app's home page: the folder that the refresh path is
@@ -605,7 +616,8 @@ func staysOnHost(h *handler, p string) bool {
 	if relative == ".." || strings.HasPrefix(relative, "../") {
 		return false
 	}
-	cleaned := path.Clean(p)
+	// Decoded once too often, a path may end before a query.
+	cleaned := path.Clean(p[:strings.IndexAny(p+"?", "?#")])
 	return !under(h.refreshPath, cleaned) && !h.authPath.MatchString(cleaned)
 }
 
@@ -839,10 +851,10 @@ func widenPolicy(policy string, sources []string) string {
 	var fallback []string
 	for i, directive := range directives {
 		words := strings.Fields(directive)
-		if len(words) == 0 {
+		// Browsers ignore a directive that is not ASCII, and a name's second one.
+		if len(words) == 0 || nonASCII.MatchString(directive) {
 			continue
 		}
-		// Browsers ignore a name's second directive.
 		switch name := strings.ToLower(words[0]); {
 		case name == "connect-src":
 			start := directive[:strings.Index(directive, words[0])]

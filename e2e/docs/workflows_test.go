@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -98,7 +99,31 @@ func TestWorkflows(t *testing.T) {
 		}
 	}
 	slices.Sort(commands)
-	if want := []string{"fuzz", "release-check", "test"}; !slices.Equal(commands, want) {
+	if want := []string{"fuzz", "fuzz", "release-check", "test"}; !slices.Equal(commands, want) {
 		t.Errorf("run are %q, want %q", commands, want)
+	}
+}
+
+// TestFuzzingHasTheTime holds the limit of the weekly run to how long make fuzz takes, which
+// grows with each target.
+func TestFuzzingHasTheTime(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(stand.Project(), "*_test.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fuzzTargets := 0
+	for _, file := range files {
+		fuzzTargets += len(regexp.MustCompile(`(?m)^func Fuzz`).FindAllString(source(t, filepath.Base(file)), -1))
+	}
+	each := regexp.MustCompile(`(?m)^FUZZTIME \?= (\d+)m$`).FindStringSubmatch(source(t, "Makefile"))
+	limit := regexp.MustCompile(`timeout-minutes: (\d+)`).FindStringSubmatch(source(t, ".github/workflows/fuzz.yml"))
+	if fuzzTargets == 0 || each == nil || limit == nil {
+		t.Fatalf("%d targets, %q for each, %q in all", fuzzTargets, each, limit)
+	}
+	minutes, _ := strconv.Atoi(each[1])
+	most, _ := strconv.Atoi(limit[1])
+	const toStart = 15 // to get Go and to build all targets
+	if fuzzTargets*minutes+toStart > most {
+		t.Errorf("%d targets take %d minutes each, and the workflow ends after %d", fuzzTargets, minutes, most)
 	}
 }

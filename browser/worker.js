@@ -139,6 +139,8 @@
 	// paths whose 401 was found to be the app's own a moment ago.
 	let refused = 0
 	const vouched = new Set()
+	// How many times something has told that the session may have changed.
+	let doubts = 0
 	// The longest that a session was seen to last.
 	let length = 0
 	// The probe, the renewal and the renewal ahead that are under way, and when the
@@ -235,6 +237,7 @@
 	// login, and resolves to whether the session is good, after a renewal in silence or not.
 	const ask = async (isSilent) => {
 		const asked = now()
+		const before = doubts
 		let good
 		let left
 		try {
@@ -250,6 +253,8 @@
 		}
 		// What was found out since is newer.
 		if (session?.asked.clock > asked.clock) return session.good
+		// The session may have changed meanwhile.
+		if (before !== doubts) return ask(isSilent)
 		note({ asked, told: now(), good, left })
 		if (good) {
 			length = Math.max(length, left ?? 0)
@@ -401,6 +406,7 @@
 
 	// doubt ends the trust and the wait: the session may have changed.
 	const doubt = async () => {
+		doubts++
 		if (session?.good) session = undefined
 		await recalled
 		if (lost?.wait) await setLost({ ...lost, wait: 0 })

@@ -616,6 +616,19 @@ test('what goes to the refresh path or to the auth server ends the trust', async
 	}
 })
 
+test('what the probe has told of a session that may have changed since is asked anew', async () => {
+	const browser = new Browser()
+	const worker = browser.start()
+	const release = browser.hold(`${REFRESH}?probe`)
+	const answer = worker.get('/a')
+	await idle()
+	worker.ask('/auth/sign_out')
+	browser.expire(true)
+	release()
+	assert.equal(await answer, '200 answer to /a')
+	assert.deepEqual(browser.seen, [PROBE, PROBE, RENEWAL, PROBE, 'GET /a'])
+})
+
 test('a new run of the worker trusts nothing', async () => {
 	const browser = new Browser()
 	await browser.start().get('/a')

@@ -80,10 +80,10 @@ type corsPolicy struct {
 	// wildcards matches the others, nil if there is none.
 	wildcards   *regexp.Regexp
 	credentials bool
-	// The values of the headers, empty where none is sent.
-	methods, headers, expose, maxAge string
+	// The values of the headers, nil where none is sent. Nobody changes one in place.
+	methods, headers, expose, maxAge []string
 	// exposeChallenge is expose with the header of the 401.
-	exposeChallenge string
+	exposeChallenge []string
 }
 
 // allowedOrigin returns the value for Access-Control-Allow-Origin, empty if the
@@ -112,10 +112,19 @@ func matchOrigin(policy *corsPolicy, values []string) string {
 	return ""
 }
 
-// isPreflight reports whether a request that has an origin is a preflight
-// (https://fetch.spec.whatwg.org/#cors-preflight-request).
-func isPreflight(req *http.Request) bool {
-	return req.Method == http.MethodOptions && req.Header.Get("Access-Control-Request-Method") != ""
+// answersPreflight answers a preflight (https://fetch.spec.whatwg.org/#cors-preflight-request) of an
+// allowed origin, and reports whether it has.
+func answersPreflight(h *handler, rw http.ResponseWriter, req *http.Request) bool {
+	header := req.Header
+	if header.Get("Access-Control-Request-Method") == "" || header["Upgrade"] != nil {
+		return false
+	}
+	origin := allowedOrigin(h.cors, header)
+	if origin == "" || h.authPath.MatchString(req.URL.Path) {
+		return false
+	}
+	answerPreflight(h.cors, origin, rw)
+	return true
 }
 
 // answerPreflight lets the browser compare what it wants with what is allowed.
@@ -124,9 +133,15 @@ func answerPreflight(policy *corsPolicy, origin string, rw http.ResponseWriter) 
 	header := rw.Header()
 	setAllowed(policy, header, origin)
 	addVary(header)
-	setUnlessEmpty(header, "Access-Control-Allow-Methods", policy.methods)
-	setUnlessEmpty(header, "Access-Control-Allow-Headers", policy.headers)
-	setUnlessEmpty(header, "Access-Control-Max-Age", policy.maxAge)
+	if policy.methods != nil {
+		header["Access-Control-Allow-Methods"] = policy.methods
+	}
+	if policy.headers != nil {
+		header["Access-Control-Allow-Headers"] = policy.headers
+	}
+	if policy.maxAge != nil {
+		header["Access-Control-Max-Age"] = policy.maxAge
+	}
 	rw.WriteHeader(http.StatusNoContent)
 }
 
@@ -138,23 +153,22 @@ func setCORS(policy *corsPolicy, header http.Header, origin string) {
 		return
 	}
 	setAllowed(policy, header, origin)
-	setUnlessEmpty(header, "Access-Control-Expose-Headers", policy.expose)
+	if policy.expose != nil {
+		header["Access-Control-Expose-Headers"] = policy.expose
+	}
 }
+
+// isAllowed is the value of Access-Control-Allow-Credentials.
+var isAllowed = []string{"true"}
 
 // setAllowed replaces what the auth server and the app say about the origin:
 // a second Access-Control-Allow-Origin fails the check (https://fetch.spec.whatwg.org/#concept-cors-check).
 func setAllowed(policy *corsPolicy, header http.Header, origin string) {
-	header.Set("Access-Control-Allow-Origin", origin)
+	header["Access-Control-Allow-Origin"] = []string{origin}
 	if policy.credentials {
-		header.Set("Access-Control-Allow-Credentials", "true")
+		header["Access-Control-Allow-Credentials"] = isAllowed
 	} else {
-		header.Del("Access-Control-Allow-Credentials")
-	}
-}
-
-func setUnlessEmpty(header http.Header, name, value string) {
-	if value != "" {
-		header.Set(name, value)
+		delete(header, "Access-Control-Allow-Credentials")
 	}
 }
 
@@ -171,21 +185,25 @@ func addVary(header http.Header) {
 // middleware. It returns nil if no origin is listed.
 func parseCORSPolicy(found *problems, config *Config) *corsPolicy {
 	credentialed := config.AccessControlAllowCredentials
+	methods := parseMethods(found, config.AccessControlAllowMethods, credentialed)
+	headers := parseHeaders(found, "accessControlAllowHeaders", config.AccessControlAllowHeaders, credentialed)
+	exposed := parseHeaders(found, "accessControlExposeHeaders", config.AccessControlExposeHeaders, credentialed)
 	policy := &corsPolicy{
 		credentials: credentialed,
 		exact:       map[string]bool{},
-		methods:     parseMethods(found, config.AccessControlAllowMethods, credentialed),
-		headers:     parseHeaders(found, "accessControlAllowHeaders", config.AccessControlAllowHeaders, credentialed),
-		expose:      parseHeaders(found, "accessControlExposeHeaders", config.AccessControlExposeHeaders, credentialed),
+		methods:     line(methods),
+		headers:     line(headers),
+		expose:      line(exposed),
 	}
-	policy.exposeChallenge = "WWW-Authenticate"
-	if policy.expose != "" {
-		policy.exposeChallenge = policy.expose + ", WWW-Authenticate"
+	policy.exposeChallenge = line("WWW-Authenticate")
+	if exposed != "" {
+		policy.exposeChallenge = line(exposed + ", WWW-Authenticate")
 	}
 	if age := config.AccessControlMaxAge; age != nil {
-		policy.maxAge = strconv.FormatInt(*age, 10)
+		seconds := strconv.FormatInt(*age, 10)
+		policy.maxAge = line(seconds)
 		if *age < 0 {
-			found.add("accessControlMaxAge", policy.maxAge, "is negative",
+			found.add("accessControlMaxAge", seconds, "is negative",
 				"write 0 to forbid remembering, or leave it out for the browser's default")
 		}
 	}
@@ -194,6 +212,14 @@ func parseCORSPolicy(found *problems, config *Config) *corsPolicy {
 		return nil
 	}
 	return policy
+}
+
+// line returns the lines of a header with this value, nil for none.
+func line(value string) []string {
+	if value == "" {
+		return nil
+	}
+	return []string{value}
 }
 
 // parseOrigins checks the list of origins and readies policy for matching.

@@ -451,6 +451,9 @@ func dispatch(h *handler, mode string, rw http.ResponseWriter, req *http.Request
 		h.next.ServeHTTP(rw, req)
 		return
 	}
+	if h.cors != nil && req.Method == http.MethodOptions && answersPreflight(h, rw, req) {
+		return
+	}
 	k := kindOf(h, mode, req)
 	if k == kindForeign {
 		h.next.ServeHTTP(rw, req)
@@ -623,12 +626,7 @@ func serveCORS(h *handler, k kind, rw http.ResponseWriter, req *http.Request) {
 		serve(h, k, nil, "", rw, req)
 		return
 	}
-	origin := allowedOrigin(h.cors, req.Header)
-	if origin != "" && isPreflight(req) {
-		answerPreflight(h.cors, origin, rw)
-		return
-	}
-	serve(h, k, h.cors, origin, rw, req)
+	serve(h, k, h.cors, allowedOrigin(h.cors, req.Header), rw, req)
 }
 
 // serve handles a request whose answer the plugin may have to change.

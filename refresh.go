@@ -443,7 +443,7 @@ func answerChallenge(w *responseWriter) {
 	header.Set("WWW-Authenticate", w.h.challenge)
 	header.Set("Content-Type", "application/json")
 	if w.origin != "" {
-		header.Set("Access-Control-Expose-Headers", w.cors.exposeChallenge)
+		header["Access-Control-Expose-Headers"] = w.cors.exposeChallenge
 	}
 	answer(w, http.StatusUnauthorized, w.h.challengeBody)
 }

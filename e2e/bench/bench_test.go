@@ -202,7 +202,9 @@ func newBench(b *testing.B, s *stand.Stand) *bench {
 // session returns the cookies of somebody who is logged in at host.
 func (x *bench) session(host string) string {
 	if x.sessions[host] == "" && host != bare {
-		v := visitor.At(x.b, x.s.URL(host), visitor.HTTP1, x.s.TLS()).Enter()
+		v := visitor.At(x.b, x.s.URL(host), visitor.HTTP1, x.s.TLS())
+		// Without Fetch metadata no page takes the place of the login's redirect.
+		v.Submit(v.Visit("/", "Accept: text/html"))
 		// The plugin has seen then that forwardAuth hands its header on.
 		v.Send("GET", "/api/data", "", visitor.Fetch...)
 		var cookies []string

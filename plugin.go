@@ -343,6 +343,8 @@ func parseLoginURL(value string) (loginURL, string) {
 		return loginURL{}, "is neither an http or https URL nor a path with a leading slash"
 	case u.User != nil:
 		return loginURL{}, "a URL prefix has no user name"
+	case strings.Contains(u.Hostname(), ":") && u.Host[0] != '[':
+		return loginURL{}, "an IPv6 address stands in brackets"
 	case strings.Contains(u.Host, "*"):
 		return loginURL{}, "a wildcard host is not supported"
 	case notURLBytes.MatchString(u.Host):

@@ -521,6 +521,7 @@ func TestParseLoginURLs(t *testing.T) {
 		"https://*.example.com/a":           "a wildcard host is not supported",
 		"https://user@auth.example.com/a":   "a URL prefix has no user name",
 		"https://":                          "is neither an http or https URL nor a path with a leading slash",
+		"https://2001:db8::1/a":             "an IPv6 address stands in brackets",
 		"https://:443/":                     "is neither an http or https URL nor a path with a leading slash",
 		"/start,/authorize":                 "an entry holds one prefix",
 		"https://b\u00fccher.example/":      "the host is not ASCII: redirects carry its Punycode form, xn--...",

@@ -144,6 +144,8 @@ class Channel {
 // Browser is what outlasts a run of the worker, with the server behind it.
 class Browser {
 	now = Date.UTC(2026, 0, 1)
+	// How far the clock that people set is off.
+	off = 0
 	// What the clock that cannot be set shows.
 	clock = 0
 	caches = new Caches()
@@ -345,7 +347,7 @@ class Worker {
 			caches: browser.caches,
 			location: new URL(script, ORIGIN),
 			navigator: browser.userAgent,
-			Date: { now: () => browser.now },
+			Date: { now: () => browser.now + browser.off },
 			performance: { now: () => browser.clock },
 			clients: {
 				claim: async () => {
@@ -595,6 +597,52 @@ for (const [what, jump] of [
 		assert.notEqual(worker.ask('/b'), undefined)
 	})
 }
+
+test('a clock that is an hour off, fast or slow, makes no difference', async () => {
+	for (const off of [60 * MINUTE, -60 * MINUTE]) {
+		const browser = new Browser()
+		browser.off = off
+		browser.validity = 600
+		browser.begin()
+		const worker = browser.start({ startPath: '' })
+		await worker.get('/a')
+		browser.pass(598 * SECOND - 1)
+		const { answer, work } = worker.dispatch('/b')
+		assert.equal(answer, undefined)
+		await Promise.all(work)
+		browser.pass(SECOND / 2)
+		assert.notEqual(worker.ask('/c'), undefined)
+		await idle()
+
+		browser.expire(false)
+		browser.pass(SECOND)
+		for (const [after, trips] of [
+			[0, 1],
+			[5 * MINUTE - 1, 1],
+			[1, 2],
+		]) {
+			browser.pass(after)
+			assert.equal(await browser.start().get('/d'), FAILED)
+			assert.equal(browser.tab.visits.length, trips)
+		}
+	}
+})
+
+test('a machine that sleeps while a probe is under way does not believe how long the session lasts', async () => {
+	const browser = new Browser()
+	browser.validity = 3600
+	browser.begin()
+	const release = browser.hold(`${REFRESH}?probe`)
+	const worker = browser.start()
+	const answer = worker.get('/a')
+	await idle()
+	// The other clock stands still.
+	browser.now += 30 * MINUTE
+	release()
+	assert.equal(await answer, '200 answer to /a')
+	browser.pass(SECOND / 2)
+	assert.notEqual(worker.ask('/b'), undefined)
+})
 
 test('what goes to the refresh path or to the auth server ends the trust', async () => {
 	for (const path of [REFRESH, '/auth/sign_out', navigation('/auth/callback?code=a')]) {

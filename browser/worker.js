@@ -80,6 +80,8 @@
 	// How long to wait between two looks for a newer script, and before asking
 	// again to take over.
 	const UPDATE_PAUSE = 2 * SECOND
+	// How long storage may take. Requests wait for it.
+	const STORAGE_LIMIT = 4 * SECOND
 	const TAKE_OVER_PAUSE = SECOND
 
 	// The media types of bodies that are large, show progress, or come from a
@@ -107,7 +109,7 @@
 
 	// What must outlast this run of the worker is kept in a cache of our own.
 	// Its keys lie under a refresh path, which no app looks up in a cache. An
-	// app may delete it, and storage may be full: then less is known. The apps of a host
+	// app may delete it, and storage may be full or stuck: then less is known. The apps of a host
 	// share what they know of a trip, as they share the cookies of a login.
 	const CACHE = 'reauth'
 	const TRIP = '/_reauth?trip'
@@ -115,18 +117,17 @@
 	const WENT = '/_reauth?went'
 	const LOST = `${refreshPath}?lost`
 	const RENEWED = `${refreshPath}?renewed`
-	const recall = (key) =>
-		caches
-			.match(key, { cacheName: CACHE })
-			.then((found) => found?.json())
-			.catch(ignore)
+	const pause = (time) => new Promise((resolve) => setTimeout(resolve, time))
+	const orGiveUp = (stored) => Promise.race([stored.catch(ignore), pause(STORAGE_LIMIT)])
+	const recall = (key) => orGiveUp(caches.match(key, { cacheName: CACHE }).then((found) => found?.json()))
 	// One after the other: the last is what counts.
 	let remembered = Promise.resolve()
 	const remember = (key, value) => {
-		remembered = remembered
-			.then(() => caches.open(CACHE))
-			.then((cache) => (value ? cache.put(key, new Response(JSON.stringify(value))) : cache.delete(key)))
-			.catch(ignore)
+		remembered = orGiveUp(
+			remembered
+				.then(() => caches.open(CACHE))
+				.then((cache) => (value ? cache.put(key, new Response(JSON.stringify(value))) : cache.delete(key))),
+		)
 		return remembered
 	}
 
@@ -220,8 +221,6 @@
 		}
 	}
 
-	const pause = (time) => new Promise((resolve) => setTimeout(resolve, time))
-
 	const now = () => ({ at: Date.now(), clock: performance.now() })
 	// since is how long ago a moment was, or Infinity if that cannot be told.
 	const since = (moment) => {
@@ -231,7 +230,7 @@
 	}
 	const age = () => (session ? since(session.told) : Number.POSITIVE_INFINITY)
 	const isTrusted = () => session?.good === true && age() < (session.left ?? TRUST)
-	const isLately = (good) => session !== undefined && session.good === good && age() < LOOK_PAUSE
+	const isLately = (good) => session?.good === good && age() < LOOK_PAUSE
 
 	// ask sends the probe, which never leaves the origin, follows nothing and begins no
 	// login, and resolves to whether the session is good, after a renewal in silence or not.
@@ -697,18 +696,15 @@
 	const status = async () => {
 		await recalled
 		await recallTrip()
-		const left = trip ? Math.max(TRIP_PAUSE - Math.abs(Date.now() - trip.time), 0) : 0
-		const renewed = await recall(RENEWED)
-		const { why } = lost ?? {}
 		return {
 			version: VERSION,
 			own,
 			recovering,
 			silent,
-			renewed,
-			why,
+			renewed: await recall(RENEWED),
+			why: lost?.why,
 			trip,
-			pause: left,
+			pause: trip ? Math.max(TRIP_PAUSE - Math.abs(Date.now() - trip.time), 0) : 0,
 		}
 	}
 

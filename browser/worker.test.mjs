@@ -15,6 +15,8 @@ const AHEAD = `GET ${START}?rd=${encodeURIComponent(ORIGIN + REFRESH)}`
 const VISIT = `${REFRESH}#${ORIGIN}/loaded?a#b`
 const SECOND = 1000
 const MINUTE = 60 * SECOND
+// How long the worker waits for storage.
+const STORAGE_LIMIT = 4 * SECOND
 
 const absolute = (url) => new URL(url, ORIGIN).href
 
@@ -72,15 +74,17 @@ class Scope extends EventTarget {
 class Caches {
 	stores = new Map()
 	used = new Set()
-	// The methods that fail.
+	// The methods that fail, and those that do not come to an end.
 	broken = new Set()
+	stuck = new Set()
 
-	#use(method) {
+	async #use(method) {
 		if (this.broken.has(method)) throw new DOMException('Storage is full', 'QuotaExceededError')
+		if (this.stuck.has(method)) await new Promise(() => {})
 	}
 
 	async match(key, { cacheName = 'all of them' } = {}) {
-		this.#use('match')
+		await this.#use('match')
 		this.used.add(cacheName)
 		for (const [name, store] of this.stores) {
 			if (cacheName !== 'all of them' && name !== cacheName) continue
@@ -90,17 +94,17 @@ class Caches {
 	}
 
 	async open(name) {
-		this.#use('open')
+		await this.#use('open')
 		this.used.add(name)
 		if (!this.stores.has(name)) this.stores.set(name, new Map())
 		const store = this.stores.get(name)
 		return {
 			put: async (key, response) => {
-				this.#use('put')
+				await this.#use('put')
 				store.set(absolute(key), response)
 			},
 			delete: async (key) => {
-				this.#use('delete')
+				await this.#use('delete')
 				return store.delete(absolute(key))
 			},
 		}
@@ -144,6 +148,8 @@ class Channel {
 // Browser is what outlasts a run of the worker, with the server behind it.
 class Browser {
 	now = Date.UTC(2026, 0, 1)
+	// How far the clock that people set is off.
+	off = 0
 	// What the clock that cannot be set shows.
 	clock = 0
 	caches = new Caches()
@@ -355,7 +361,7 @@ class Worker {
 			caches: browser.caches,
 			location: new URL(script, ORIGIN),
 			navigator: browser.userAgent,
-			Date: { now: () => browser.now },
+			Date: { now: () => browser.now + browser.off },
 			performance: { now: () => browser.clock },
 			clients: {
 				claim: async () => {
@@ -370,7 +376,9 @@ class Worker {
 			},
 			// The test says when time is up.
 			setTimeout: (callback, limit, ...args) => {
-				const timer = { limit, end: () => callback(...args) }
+				// Nobody waits for storage that is not stuck.
+				if (limit === STORAGE_LIMIT && browser.caches.stuck.size === 0) return
+				const timer = { limit, due: browser.clock + limit, end: () => callback(...args) }
 				this.timers.push(timer)
 				return timer
 			},
@@ -412,9 +420,12 @@ class Worker {
 		for (let turns = 0; !over; turns++) {
 			assert.ok(turns < 200, 'it does not end')
 			await idle()
-			if (!this.timers.some(({ limit }) => limit === SECOND / 4)) continue
-			this.browser.pass(SECOND / 4)
-			this.end(SECOND / 4)
+			const [timer] = this.timers
+				.filter(({ limit }) => limit === SECOND / 4 || limit === STORAGE_LIMIT)
+				.toSorted((one, other) => one.due - other.due)
+			if (!timer) continue
+			this.browser.pass(Math.max(timer.due - this.browser.clock, 0))
+			this.end(timer.limit)
 		}
 		return promise
 	}
@@ -605,6 +616,52 @@ for (const [what, jump] of [
 		assert.notEqual(worker.ask('/b'), undefined)
 	})
 }
+
+test('a clock that is an hour off, fast or slow, makes no difference', async () => {
+	for (const off of [60 * MINUTE, -60 * MINUTE]) {
+		const browser = new Browser()
+		browser.off = off
+		browser.validity = 600
+		browser.begin()
+		const worker = browser.start({ startPath: '' })
+		await worker.get('/a')
+		browser.pass(598 * SECOND - 1)
+		const { answer, work } = worker.dispatch('/b')
+		assert.equal(answer, undefined)
+		await Promise.all(work)
+		browser.pass(SECOND / 2)
+		assert.notEqual(worker.ask('/c'), undefined)
+		await idle()
+
+		browser.expire(false)
+		browser.pass(SECOND)
+		for (const [after, trips] of [
+			[0, 1],
+			[5 * MINUTE - 1, 1],
+			[1, 2],
+		]) {
+			browser.pass(after)
+			assert.equal(await browser.start().get('/d'), FAILED)
+			assert.equal(browser.tab.visits.length, trips)
+		}
+	}
+})
+
+test('a machine that sleeps while a probe is under way does not believe how long the session lasts', async () => {
+	const browser = new Browser()
+	browser.validity = 3600
+	browser.begin()
+	const release = browser.hold(`${REFRESH}?probe`)
+	const worker = browser.start()
+	const answer = worker.get('/a')
+	await idle()
+	// The other clock stands still.
+	browser.now += 30 * MINUTE
+	release()
+	assert.equal(await answer, '200 answer to /a')
+	browser.pass(SECOND / 2)
+	assert.notEqual(worker.ask('/b'), undefined)
+})
 
 test('what goes to the refresh path or to the auth server ends the trust', async () => {
 	for (const path of [REFRESH, '/auth/sign_out', navigation('/auth/callback?code=a')]) {
@@ -2460,6 +2517,7 @@ test('a module worker does without a recovery script only', () => {
 			caches: new Caches(),
 			location: new URL('/sw.js', ORIGIN),
 			BroadcastChannel: class {},
+			setTimeout: () => {},
 		})(REFRESH, [], '', true, recovering)
 	run(false)
 	assert.throws(() => run(true), { message: /module worker/ })
@@ -2643,5 +2701,32 @@ for (const broken of [['match'], ['open'], ['put'], ['delete'], ['match', 'open'
 			assert.equal(await worker.extend('activate'), 'fulfilled')
 			assert.deepEqual(browser.tab.visits, recovering ? [VISIT] : [])
 		}
+	})
+}
+
+for (const stuck of [['match'], ['open'], ['put'], ['delete'], ['match', 'open', 'put', 'delete']]) {
+	test(`storage that never comes to an end over ${stuck.join(', ')} holds nothing up for long`, async () => {
+		const browser = new Browser()
+		browser.caches.stuck = new Set(stuck)
+		const worker = browser.start()
+		const took = []
+		const get = async (request) => {
+			const began = browser.now
+			const answer = await worker.wait(worker.get(request))
+			took.push(browser.now - began)
+			return answer
+		}
+		assert.equal(await get('/a'), '200 answer to /a')
+		browser.expire(true)
+		assert.equal(await get(post('/a', 'body')), '200 answer to body')
+		browser.expire(false)
+		assert.equal(await get(post('/a', 'body')), FAILED)
+		assert.deepEqual(browser.tab.visits, [VISIT])
+		browser.session = true
+		worker.ask(REFRESH)
+		await idle()
+		assert.equal(await get('/a'), '200 answer to /a')
+		// Each of the things that a request may have to keep is waited for once.
+		assert.ok(Math.max(...took) <= 7 * STORAGE_LIMIT, `${took}`)
 	})
 }

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/traefik-reauth/reauth/e2e/fault"
 )
 
 const (
@@ -111,6 +113,11 @@ func (s *Server) forwardAuth(rw http.ResponseWriter, r *http.Request) {
 	asked := origin(r)
 	s.mu.Lock()
 	s.asked[asked.Host]++
+	s.mu.Unlock()
+	if s.meet(rw, r, asked.Host, asked.String()+uri.String(), func(b Behaviour) fault.Fault { return b.Fault }) {
+		return
+	}
+	s.mu.Lock()
 	behaviour := s.behaviour[asked.Host]
 	s.mu.Unlock()
 	if behaviour.Status != 0 {

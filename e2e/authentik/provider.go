@@ -5,6 +5,8 @@ import (
 	"html/template"
 	"net/http"
 	"net/url"
+
+	"github.com/traefik-reauth/reauth/e2e/fault"
 )
 
 const (
@@ -88,6 +90,9 @@ func (s *Server) authorize(rw http.ResponseWriter, r *http.Request) {
 	app, ok := s.request(r.URL.Query())
 	if !ok {
 		showPage(rw, http.StatusBadRequest, page{Title: "Redirect URI Error", Done: true})
+		return
+	}
+	if s.meet(rw, r, app.Host(), app.AuthURL+r.URL.RequestURI(), func(b Behaviour) fault.Fault { return b.LoginFault }) {
 		return
 	}
 	s.mu.Lock()

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/traefik-reauth/reauth/e2e/fault"
 )
 
 // The one user of the identity provider.
@@ -54,6 +56,10 @@ type Behaviour struct {
 	// ResourcePolicy, if not empty, is the Cross-Origin-Resource-Policy of whatever
 	// the identity provider answers, for every host alike.
 	ResourcePolicy string
+	// Fault is what is wrong with the forward auth endpoint, and LoginFault what is with
+	// the authorize endpoint. What hangs goes on when the behaviour changes.
+	Fault      fault.Fault
+	LoginFault fault.Fault
 }
 
 // Server is the stand-in. Its methods may be called at any time.
@@ -64,6 +70,8 @@ type Server struct {
 
 	mu        sync.Mutex
 	behaviour map[string]Behaviour // by host of the app
+	changed   chan struct{}        // closed when the behaviour towards some host changes
+	hanging   map[string]int       // requests that hang, by host of the app
 	// sessions are the outpost's, by the value of their cookie.
 	sessions map[string]*session
 	// sso holds the sessions at the identity provider.
@@ -85,6 +93,8 @@ func New(tokenValidity time.Duration, apps ...App) *Server {
 		tokenValidity: tokenValidity,
 		secret:        []byte(token()),
 		behaviour:     map[string]Behaviour{},
+		changed:       make(chan struct{}),
+		hanging:       map[string]int{},
 		sessions:      map[string]*session{},
 		sso:           map[string]bool{},
 		codes:         map[string]string{},
@@ -99,7 +109,38 @@ func (s *Server) SetBehaviour(host string, b Behaviour) (before Behaviour) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	before, s.behaviour[host] = s.behaviour[host], b
+	close(s.changed)
+	s.changed = make(chan struct{})
 	return before
+}
+
+// Hanging returns how many requests hang that are for host, or for a login there.
+func (s *Server) Hanging(host string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.hanging[host]
+}
+
+// meet has a fault happen that the behaviour towards host has, and reports whether that
+// was all of the request.
+func (s *Server) meet(rw http.ResponseWriter, r *http.Request, host, self string, which func(Behaviour) fault.Fault) bool {
+	for {
+		s.mu.Lock()
+		happens, changed := which(s.behaviour[host]), s.changed
+		if happens != fault.Hang {
+			s.mu.Unlock()
+			return happens.Meet(rw, r, self)
+		}
+		s.hanging[host]++
+		s.mu.Unlock()
+		goesOn := fault.AwaitEnd(r.Context(), changed)
+		s.mu.Lock()
+		s.hanging[host]--
+		s.mu.Unlock()
+		if !goesOn {
+			return true
+		}
+	}
 }
 
 // Asked returns how many requests for host the forward auth endpoint has seen.

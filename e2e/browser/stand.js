@@ -66,6 +66,20 @@ export class Stand {
 		return this.#command('behave', behaviour)
 	}
 
+	// hanging resolves to how many requests hang at the auth server, if it is to have them
+	// hang.
+	hanging() {
+		return this.#command('hanging')
+	}
+
+	// kill ends Traefik with all that it has under way, and revive starts it anew.
+	kill() {
+		return this.#command('kill')
+	}
+	revive() {
+		return this.#command('revive')
+	}
+
 	// logins resolves to how many times a password was accepted.
 	logins() {
 		return this.#command('logins')

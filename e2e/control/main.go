@@ -39,6 +39,9 @@ type settings struct {
 	// Plugin puts the middleware before forwardAuth, with these options.
 	Plugin  bool
 	Options map[string]any
+	// Older has an older version of the plugin stand there in its place, if it is true.
+	// Whether that is there at all cannot be changed.
+	Older *bool
 	// Prefix has the paths that start with it go through a middleware of the plugin's own,
 	// whose refresh path is under it. It cannot be changed.
 	Prefix string
@@ -85,7 +88,11 @@ func (s settings) routes(upstream string) []stand.Route {
 		}
 		return slices.Concat(first, middlewares)
 	}
-	routes := []stand.Route{{Host: appHost, Middlewares: behind("reauth"), Upstream: upstream}}
+	plugin := "reauth"
+	if s.Older != nil && *s.Older {
+		plugin = "reauth-older"
+	}
+	routes := []stand.Route{{Host: appHost, Middlewares: behind(plugin), Upstream: upstream}}
 	if s.Prefix != "" {
 		routes = append(routes, stand.Route{Host: appHost, Prefix: s.Prefix, Middlewares: behind("reauth-under"), Upstream: upstream})
 	}
@@ -114,6 +121,14 @@ func (s settings) plugins() map[string]map[string]any {
 		plugins["reauth-under"] = map[string]any{"refreshPath": s.Prefix + "_reauth"}
 	}
 	return plugins
+}
+
+// older returns the options of the older version's middleware, nil if there is none.
+func (s settings) older() map[string]map[string]any {
+	if s.Older == nil {
+		return nil
+	}
+	return map[string]map[string]any{"reauth-older": s.Options}
 }
 
 // control is a running stand.
@@ -200,8 +215,15 @@ func (c *control) obey(line []byte) (any, error) {
 		if err := json.Unmarshal(command.With, &behaviour); err != nil {
 			return nil, err
 		}
-		c.base.Authentik.SetBehaviour(authentik.App{ExternalHost: c.url(appHost)}.Host(), behaviour)
+		c.base.Authentik.SetBehaviour(c.externalHost(), behaviour)
 		return nil, nil
+	case "hanging":
+		return c.base.Authentik.Hanging(c.externalHost()), nil
+	case "kill":
+		_, err := c.stand.End(os.Kill)
+		return nil, err
+	case "revive":
+		return nil, c.stand.Revive(ctx)
 	case "requests":
 		return c.base.Requests()
 	case "logins":
@@ -230,6 +252,7 @@ func (c *control) start(ctx context.Context) (any, error) {
 			Dir:                 c.dir,
 			Routes:              c.current.routes(upstream),
 			Plugins:             c.current.plugins(),
+			Older:               c.current.older(),
 			AuthResponseHeaders: c.current.identity(),
 			TokenValidity:       c.current.validity(),
 			ForeignAuth:         c.current.ForeignAuth,
@@ -323,6 +346,9 @@ func (c *control) url(host string) string {
 	return c.base.URL(host)
 }
 
+// externalHost returns what the auth server calls the app's host.
+func (c *control) externalHost() string { return authentik.App{ExternalHost: c.url(appHost)}.Host() }
+
 // startApp starts Actual or TiddlyWiki, if that is the app, and returns the app's URL.
 func (c *control) startApp(ctx context.Context) (string, error) {
 	if c.current.Actual == "" && !c.current.Wiki {
@@ -370,7 +396,7 @@ func (c *control) configure(ctx context.Context, changed settings) error {
 	}
 	return c.stand.Configure(ctx, func(config *stand.Config) {
 		config.Routes = append(changed.routes(upstream), c.oauth2.routes...)
-		config.Plugins = changed.plugins()
+		config.Plugins, config.Older = changed.plugins(), changed.older()
 		config.AuthResponseHeaders = changed.identity()
 	})
 }

@@ -158,6 +158,7 @@ func TestNumbersAgree(t *testing.T) {
 		{`nothing is asked for (\d+) seconds`, "browser/worker.js", `FIRST_WAIT = (\d+) \* SECOND`},
 		{`each time, up to (\d+) minutes`, "browser/worker.js", `LONGEST_WAIT = (\d+) \* MINUTE`},
 		{`say so within (\d+) seconds`, "browser/worker.js", `ANSWER_LIMIT = (\d+) \* SECOND`},
+		{`given up after (\d+) seconds`, "browser/worker.js", `STORAGE_LIMIT = (\d+) \* SECOND`},
 		{`among (\d+) pairs of a query`, "refresh.go", `maxPairs = (\d+)`},
 		{`longer than (\d+) bytes is not read`, "refresh.go", `maxToken = (\d+)`},
 		{`after up to (\d+) decodings`, "refresh.go", `maxDecodings = (\d+)`},

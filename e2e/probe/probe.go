@@ -10,11 +10,13 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/gorilla/websocket"
 
+	"github.com/traefik-reauth/reauth/e2e/fault"
 	"github.com/traefik-reauth/reauth/e2e/stand"
 )
 
@@ -75,7 +77,14 @@ func ServeApp(t testing.TB) string {
 type App struct {
 	mu      sync.Mutex
 	streams map[string]chan string
+	hanging atomic.Int32
 }
+
+// FaultHeader has the app go wrong over a request as its value says (see fault).
+const FaultHeader = "X-Fault"
+
+// Hanging returns how many requests the app lets hang.
+func (a *App) Hanging() int { return int(a.hanging.Load()) }
 
 // stream returns the channel whose strings the streaming endpoints send, each
 // as soon as it comes, for requests with ?id=id.
@@ -206,7 +215,20 @@ func (a *App) Handler() http.Handler {
 		answer(rw, strconv.FormatInt(size, 10))
 	})
 	mux.HandleFunc("/ws", Echo)
-	return mux
+	return http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
+		happens := fault.Fault(req.Header.Get(FaultHeader))
+		if happens == fault.Hang {
+			// A server notices that a client is gone once it has read all that this sent.
+			_, _ = io.Copy(io.Discard, req.Body)
+			a.hanging.Add(1)
+			defer a.hanging.Add(-1)
+			fault.AwaitEnd(req.Context(), nil)
+			panic(http.ErrAbortHandler)
+		}
+		if !happens.Meet(rw, req, req.URL.RequestURI()) {
+			mux.ServeHTTP(rw, req)
+		}
+	})
 }
 
 // Echo takes a WebSocket and sends back what comes on it.

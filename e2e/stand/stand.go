@@ -103,6 +103,9 @@ type Config struct {
 	Outpost []string
 	// Plugins are the options of the plugin's middlewares, by name.
 	Plugins map[string]map[string]any
+	// Older are the options of the middlewares of an older version of the plugin, by
+	// name. Traefik only has that version if there were some at the start.
+	Older map[string]map[string]any
 	// Middlewares are more of Traefik's own, by name, as its configuration has
 	// them.
 	Middlewares map[string]any
@@ -211,6 +214,11 @@ func (s *Stand) start(ctx context.Context) error {
 	}
 	for name, folder := range s.config.LocalPlugins {
 		if err := linkModule(s.config.Dir, Author+"/"+name, filepath.Join(Root(), folder)); err != nil {
+			return err
+		}
+	}
+	if s.config.Older != nil {
+		if err := writeOlder(s.config.Dir); err != nil {
 			return err
 		}
 	}
@@ -328,6 +336,42 @@ func linkModule(dir, module, folder string) error {
 	return os.Symlink(folder, link)
 }
 
+// olderModule is where Traefik finds the older version of the plugin. It may not have two
+// of one name.
+const olderModule = "example.localhost/older/reauth"
+
+// writeOlder makes an older version of the plugin a local plugin of a program that runs in
+// dir: the working tree under another name, whose scripts say another version. There is no
+// real one yet.
+func writeOlder(dir string) error {
+	folder := filepath.Join(dir, "plugins-local", "src", filepath.FromSlash(olderModule))
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return err
+	}
+	names, err := filepath.Glob(filepath.Join(Project(), "*.go"))
+	if err != nil {
+		return err
+	}
+	rename := strings.NewReplacer(Module, olderModule, "'v0.1.0'", "'v0.0.9'", `"v0.1.0"`, `"v0.0.9"`)
+	for _, name := range append(names, filepath.Join(Project(), "go.mod"), filepath.Join(Project(), ".traefik.yml")) {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		changed := rename.Replace(string(text))
+		if filepath.Base(name) == "browser.go" && changed == string(text) {
+			return fmt.Errorf("%s says no version that could be an older one's", name)
+		}
+		if err := os.WriteFile(filepath.Join(folder, filepath.Base(name)), []byte(changed), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // static returns Traefik's static configuration.
 func (s *Stand) static() map[string]any {
 	address := func(entryPoint string) map[string]any {
@@ -336,6 +380,9 @@ func (s *Stand) static() map[string]any {
 	local := map[string]any{"reauth": map[string]any{"moduleName": Module}}
 	for name := range s.config.LocalPlugins {
 		local[name] = map[string]any{"moduleName": Author + "/" + name}
+	}
+	if s.config.Older != nil {
+		local["reauth-older"] = map[string]any{"moduleName": olderModule}
 	}
 	static := map[string]any{
 		"global":      map[string]any{"checkNewVersion": false, "sendAnonymousUsage": false},
@@ -393,6 +440,21 @@ func (s *Stand) Configure(ctx context.Context, change func(*Config)) error {
 	})
 }
 
+// End ends Traefik by a signal: SIGTERM lets what is under way end, and SIGKILL does not.
+func (s *Stand) End(signal os.Signal) (code int, err error) { return s.traefik.End(signal) }
+
+// Revive starts Traefik anew where it was before End. Its log begins anew as well.
+func (s *Stand) Revive(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	traefik, err := RunTraefik(s.config.Dir, s.ports["traefik"], "--configFile=traefik.yml")
+	if err != nil {
+		return err
+	}
+	s.traefik = traefik
+	return s.traefik.AwaitRouters(ctx, s.routerNames()...)
+}
+
 // versionHost returns a host that is there from this version of the dynamic
 // configuration on.
 func (s *Stand) versionHost() string { return "version-" + strconv.Itoa(s.version) }
@@ -417,6 +479,9 @@ func (s *Stand) writeDynamic() error {
 	maps.Copy(middlewares, s.config.Middlewares)
 	for name, options := range s.config.Plugins {
 		middlewares[name] = map[string]any{"plugin": map[string]any{"reauth": options}}
+	}
+	for name, options := range s.config.Older {
+		middlewares[name] = map[string]any{"plugin": map[string]any{"reauth-older": options}}
 	}
 	services := map[string]any{authHost: service(s.idp), "outpost": service(s.outpost)}
 	for _, route := range s.config.Routes {

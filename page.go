@@ -10,11 +10,12 @@ import (
 	"html"
 	"net/http"
 	"net/url"
+	"strings"
 )
 
 // The pages are the same for everyone and need no session, but for the login of a visit.
-// Their scripts find out the rest. What differs is told by attributes of the root: where
-// the refresh path is, and what kind of visit it was.
+// Their scripts find out the rest. What differs is told by attributes of the root: which
+// paths are the login's, and what kind of visit it was.
 const (
 	// attrElsewhere is for a visit that was sent from elsewhere, of which the script must
 	// believe neither the fragment nor where the tab was before.
@@ -98,10 +99,11 @@ func sourceHash(source string) string {
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }
 
-// pageTop returns how a page begins. A refresh path has no character that HTML knows.
+// pageTop returns how a page begins. A refresh path has no character that HTML knows, and
+// a path of the auth server's no blank.
 func pageTop(h *handler, attributes string) string {
 	return `<!doctype html>
-<html lang="en" data-refresh="` + h.refreshPath + `"` + attributes + `>` + pageMeta
+<html lang="en" data-refresh="` + h.refreshPath + `" data-auth="` + html.EscapeString(strings.Join(h.authPaths, " ")) + `"` + attributes + `>` + pageMeta
 }
 
 // showPage answers with a page.

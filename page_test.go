@@ -35,7 +35,7 @@ func TestPage(t *testing.T) {
 			t.Errorf("%s on the page, which its policy forbids", without)
 		}
 	}
-	const root = `<html lang="en" data-refresh="/_reauth"`
+	const root = `<html lang="en" data-refresh="/_reauth" data-auth="/outpost.goauthentik.io"`
 	elsewhere := strings.Replace(served, root+">", root+" data-elsewhere>", 1)
 	if elsewhere == served {
 		t.Errorf("the page does not start as it should: %.99s", served)
@@ -165,7 +165,7 @@ func TestStatusPage(t *testing.T) {
 		h := newHandler(t, expired, change)
 		res := serveOnce(h, request("GET", "/_reauth?status", asDocument...))
 		body := bodyOf(res)
-		if res.StatusCode != 200 || !strings.HasPrefix(body, "<!doctype html>\n<html lang=\"en\" data-refresh=\"/_reauth\">") {
+		if res.StatusCode != 200 || !strings.HasPrefix(body, "<!doctype html>\n<html lang=\"en\" data-refresh=\"/_reauth\" data-auth=\"/outpost.goauthentik.io\">") {
 			t.Errorf("%s: got %d %.99s", name, res.StatusCode, body)
 		}
 		if policy := res.Header.Get("Content-Security-Policy"); policy != "default-src 'none'; script-src "+sourceHash(between(t, body, "<script>", "</script>"))+

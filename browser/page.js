@@ -7,7 +7,7 @@
 // In place of a refused visit it first gives an app without a service worker the plugin's
 // own. In a frame, where no login can be shown, it waits for one in another tab.
 ;(() => {
-	const { refresh, ...kind } = document.documentElement.dataset
+	const { refresh, auth, ...kind } = document.documentElement.dataset
 	// Another app of the host has a place of its own.
 	const KEY = `reauth ${refresh}`
 	// The query of the script of the plugin's own worker.
@@ -23,8 +23,22 @@
 	// The app may be one of several on the host, each under a path of its own.
 	const home = location.origin + refresh.replace(/[^/]*$/, '')
 
-	const isOurs = (url) =>
-		url?.startsWith(root) && (new URL(url).pathname !== refresh || url === `${location.origin}${refresh}?status`)
+	// isOurs tells whether a URL is a page of the app's. What lies at the paths of the login is
+	// none, as a server reads them, which decodes, and may take several slashes for one.
+	const reserved = auth ? [refresh, ...auth.split(' ')] : [refresh]
+	const decode = (path) => {
+		try {
+			return decodeURIComponent(path)
+		} catch {
+			return path
+		}
+	}
+	const isOurs = (url) => {
+		if (!url?.startsWith(root)) return false
+		const read = decode(new URL(url).pathname).replace(/[\\/]+/g, '/')
+		const path = `${new URL(read, root).pathname}/`
+		return url === `${location.origin}${refresh}?status` || !reserved.some((each) => path.startsWith(`${each}/`))
+	}
 
 	// recall returns the place that the tab left for the login, if there is one.
 	const recall = () => {

@@ -55,6 +55,7 @@ class Tab {
 	// visit resolves to where the page goes, or to what it shows if it stays.
 	async visit(given = {}) {
 		const { navigation, referrer = '', hash = '', search = '', refresh = '/_reauth', pathname = refresh } = given
+		const { auth = '/outpost.goauthentik.io /oauth2' } = given
 		const kinds = Object.fromEntries(KINDS.filter((kind) => given[kind]).map((kind) => [kind, '']))
 		const replaced = []
 		const elements = {
@@ -75,7 +76,7 @@ class Tab {
 			top: given.top,
 			document: {
 				referrer,
-				documentElement: { dataset: { refresh, ...kinds } },
+				documentElement: { dataset: { refresh, auth, ...kinds } },
 				getElementById: (id) => elements[id],
 				addEventListener: (type, listener) => this.listeners.set(type, listener),
 			},
@@ -204,6 +205,47 @@ for (const [name, from, want] of cases) {
 		assert.equal(await tab.visit(from), `/_reauth?rd=${encodeURIComponent(pathname + search + hash)}`)
 	})
 }
+
+// What is no place to come back to, and what only looks like that.
+for (const path of [
+	'/_reauth',
+	'/_reauth?rd=/a',
+	'/_reauth/',
+	'/%5Freauth',
+	'//_reauth',
+	'/a/..%2F_reauth',
+	'/oauth2/sign_out',
+	'/oauth2',
+	'/a/..//oauth2/sign_out',
+	'/outpost.goauthentik.io/callback?code=a',
+	'/outpost%2Egoauthentik.io/sign_out',
+	'/%2Foutpost.goauthentik.io%5Csign_out',
+]) {
+	test(`home in place of: ${path}`, async () => {
+		const evil = { hash: `#${ORIGIN}${path}` }
+		assert.equal(await new Tab().trip(evil), home)
+		assert.equal(await new Tab().trip(entries([ORIGIN + path, SELF], 1)), home)
+	})
+}
+for (const path of [
+	'/_reauth2',
+	'/a/_reauth',
+	'/oauth2x',
+	'/a?b=/oauth2/',
+	'/100%',
+	'/a%2Fb',
+	'/%E0%A4%A',
+	'/#/_reauth',
+]) {
+	test(`back to: ${path}`, async () => {
+		assert.equal(await new Tab().trip({ hash: `#${ORIGIN}${path}` }), ORIGIN + path)
+	})
+}
+
+test('where the auth server has no path on the host, all but the refresh path is the app', async () => {
+	const place = `${ORIGIN}/outpost.goauthentik.io/a`
+	assert.equal(await new Tab().trip({ auth: '', hash: `#${place}` }, { auth: '', search: '?login' }), place)
+})
 
 const app = entries([`${ORIGIN}/app#here`, SELF], 1)
 

@@ -645,17 +645,20 @@
 	const first = (event) => {
 		restore()
 		const { request } = event
-		const isStatus = request.url === `${location.origin}${refreshPath}?status`
 		// What a tab asks for shows that it is there.
 		if (visits.has(event.clientId)) event.waitUntil(disembark(event.clientId))
 		if (!isOfOrigin(request)) return
-		const path = pathOf(request)
+		const { pathname: path, search, searchParams } = new URL(request.url)
+		const isRefresh = path === refreshPath
+		const isGet = request.method === 'GET'
 		const isVisit = request.mode === 'navigate' && request.destination === 'document'
 		if (isReserved(path)) {
 			event.stopImmediatePropagation()
-			if (!isStatus) event.waitUntil(doubt())
-			if (isVisit && !isStatus && (path === refreshPath || path === startPath)) event.waitUntil(depart())
-			if (request.mode === 'navigate' && request.method === 'GET' && preloads !== false) {
+			if (!isRefresh || search !== '?status') event.waitUntil(doubt())
+			// The page at the refresh path asks first and may stay, and anybody's link leads there.
+			const leads = isRefresh && isGet && (search === '?login' || searchParams.has('rd'))
+			if (isVisit && (leads || path === startPath)) event.waitUntil(depart())
+			if (request.mode === 'navigate' && isGet && preloads !== false) {
 				event.respondWith(takePreloaded(event))
 			}
 		} else if (isVisit) {

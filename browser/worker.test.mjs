@@ -487,8 +487,8 @@ const post = (path, body, headers = { 'Content-Type': 'application/json' }) =>
 
 const upload = (path, body = 'file') => post(path, body, { 'Content-Type': 'image/png' })
 
-const navigation = (path, cache = 'default', destination = 'document') =>
-	Object.defineProperties(new WorkerRequest(path, { cache }), {
+const navigation = (path, cache = 'default', destination = 'document', method = 'GET') =>
+	Object.defineProperties(new WorkerRequest(path, { cache, method }), {
 		mode: { value: 'navigate' },
 		destination: { value: destination },
 	})
@@ -1754,7 +1754,7 @@ test('what is asked for while a tab passes through the login is served once that
 	const browser = new Browser()
 	browser.expire(false)
 	const worker = browser.start()
-	worker.ask(navigation(REFRESH))
+	worker.ask(navigation(`${REFRESH}?login`))
 	const answer = worker.get(post('/a', 'body'))
 	const cached = worker.cache.add('/cached')
 	await idle()
@@ -1775,7 +1775,7 @@ test('while nobody can tell what a tab at the login has come to, requests go as 
 	const browser = new Browser()
 	browser.expire(false)
 	const worker = browser.start()
-	worker.ask(navigation(REFRESH))
+	worker.ask(navigation(`${REFRESH}?login`))
 	const answer = worker.get(post('/a', 'body'))
 	await idle()
 	browser.broken = true
@@ -1903,9 +1903,26 @@ test('a frame at the refresh path is no tab at the login', async () => {
 	const browser = new Browser()
 	browser.expire(true)
 	const worker = browser.start()
-	for (const path of [REFRESH, START]) worker.ask(navigation(path, 'default', 'iframe'))
+	for (const path of [`${REFRESH}?login`, START]) worker.ask(navigation(path, 'default', 'iframe'))
 	assert.equal(await worker.get('/a'), '200 answer to /a')
 	assert.equal(browser.count(RENEWAL), 1)
+})
+
+test('a tab at the refresh path that goes nowhere is at no login', async () => {
+	for (const [path, method] of [
+		[REFRESH],
+		[`${REFRESH}?probe`],
+		[`${REFRESH}?login&a`],
+		[`${REFRESH}?a=rd`],
+		[`${REFRESH}?login`, 'POST'],
+	]) {
+		const browser = new Browser()
+		browser.expire(true)
+		const worker = browser.start()
+		worker.ask(navigation(path, 'default', 'document', method))
+		assert.equal(await worker.wait(worker.get('/a')), '200 answer to /a', path)
+		assert.equal(browser.count(RENEWAL), 1)
+	}
 })
 
 test("renewals wait while another app's tab is at the login", async () => {
@@ -1942,7 +1959,7 @@ test('who waits for a tab at the login does not wait longer each time', async ()
 	browser.expire(false)
 	browser.tab.visibilityState = 'hidden'
 	const worker = browser.start()
-	worker.ask(navigation(REFRESH))
+	worker.ask(navigation(`${REFRESH}?login`))
 	for (let i = 0; i < 10; i++) {
 		assert.equal(await worker.wait(worker.get('/a')), FAILED)
 		browser.pass(30 * SECOND)

@@ -176,6 +176,7 @@ func New(_ context.Context, next http.Handler, config *Config, name string) (mid
 		auth:          auth,
 		headerField:   headerField,
 		refreshPath:   refreshPath,
+		authPaths:     authPaths,
 		authPath:      authPath,
 		loginURLs:     loginURLs,
 		startPath:     startPath(loginURLs, authPath),
@@ -376,7 +377,9 @@ type handler struct {
 	// headerField is the key of HeaderField.
 	headerField string
 	refreshPath string
-	// authPath matches what is or lies under one of AuthPaths.
+	// authPaths are AuthPaths without trailing slashes, and authPath matches what is or lies
+	// under one of them.
+	authPaths     []string
 	authPath      *regexp.Regexp
 	loginURLs     []loginURL
 	startPath     string

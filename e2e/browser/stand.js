@@ -85,8 +85,9 @@ export class Stand {
 		return this.#command('logins')
 	}
 
-	// requests resolves to what Traefik has answered so far.
-	requests() {
-		return this.#command('requests')
+	// requests resolves to what Traefik has answered so far, but for a number of
+	// requests that came first.
+	requests(from = 0) {
+		return this.#command('requests', { from })
 	}
 }

@@ -225,7 +225,7 @@ func (c *control) obey(line []byte) (any, error) {
 	case "revive":
 		return nil, c.stand.Revive(ctx)
 	case "requests":
-		return c.base.Requests()
+		return c.requests(command.With)
 	case "logins":
 		return c.auth.Logins(), nil
 	}
@@ -410,6 +410,17 @@ func (c *control) expire(with json.RawMessage) error {
 		return c.auth.ExpireAt(what.Session, what.At)
 	}
 	return c.auth.Expire(what.Session)
+}
+
+// requests returns what Traefik has answered, but for the first requests that were
+// told before.
+func (c *control) requests(with json.RawMessage) ([]stand.Request, error) {
+	var what struct{ From int }
+	if err := json.Unmarshal(with, &what); err != nil {
+		return nil, err
+	}
+	requests, err := c.base.Requests()
+	return requests[min(what.From, len(requests)):], err
 }
 
 func (c *control) stopApp() error {

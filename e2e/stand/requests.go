@@ -3,9 +3,12 @@ package stand
 import (
 	"bytes"
 	"encoding/json"
+	"io"
+	"math"
 	"os"
 	"path/filepath"
-	"strings"
+	"slices"
+	"sync"
 	"time"
 )
 
@@ -43,15 +46,31 @@ func (b *Base) AccessLog() (string, error) {
 	return string(text[:bytes.LastIndexByte(text, '\n')+1]), err
 }
 
+// requestLog is what has been read of the access log.
+type requestLog struct {
+	mu       sync.Mutex
+	size     int64 // in bytes
+	requests []Request
+}
+
 // Requests returns the requests that Traefik has answered so far, in the order
-// of their ends. A Stand needs ForRequests as Config.AccessLog for it.
+// of their ends. A Stand needs ForRequests as Config.AccessLog for it. What it has read once
+// it does not read again, so it can be asked often for as long as a stand runs.
 func (b *Base) Requests() ([]Request, error) {
-	text, err := b.AccessLog()
+	b.log.mu.Lock()
+	defer b.log.mu.Unlock()
+	file, err := os.Open(b.accessLog())
 	if err != nil {
 		return nil, err
 	}
+	defer file.Close()
+	text, err := io.ReadAll(io.NewSectionReader(file, b.log.size, math.MaxInt64-b.log.size))
+	if err != nil {
+		return nil, err
+	}
+	text = text[:bytes.LastIndexByte(text, '\n')+1]
+	decoder := json.NewDecoder(bytes.NewReader(text))
 	var requests []Request
-	decoder := json.NewDecoder(strings.NewReader(text))
 	for decoder.More() {
 		var request Request
 		if err := decoder.Decode(&request); err != nil {
@@ -59,5 +78,7 @@ func (b *Base) Requests() ([]Request, error) {
 		}
 		requests = append(requests, request)
 	}
-	return requests, nil
+	b.log.size += int64(len(text))
+	b.log.requests = append(b.log.requests, requests...)
+	return slices.Clone(b.log.requests), nil
 }

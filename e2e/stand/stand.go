@@ -139,6 +139,7 @@ type Base struct {
 	servers []*http.Server
 	ports   map[string]int // by entry point
 	roots   *x509.CertPool
+	log     requestLog
 }
 
 // Stand is a running Traefik with what it needs.

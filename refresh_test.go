@@ -511,6 +511,37 @@ func TestStrippedPrefixIsSaidOnce(t *testing.T) {
 	}
 }
 
+// TestNothingOfARequestIsLogged has every warning come up, by requests that are full of what
+// must not be in a log.
+func TestNothingOfARequestIsLogged(t *testing.T) {
+	logged := capture(t)
+	before := debug
+	t.Cleanup(func() { debug = before })
+	secret := []string{"Cookie: secret=1", "Authorization: Bearer secret", "X-Authentik-Jwt: e30.secret.x", "Referer: https://secret", "User-Agent: secret"}
+	send := func(next http.Handler, headers ...string) {
+		h := newHandler(t, next, nil)
+		debug = func(line ...any) (int, error) { return fmt.Fprintln(logged, line...) }
+		for _, target := range []string{"/secret?secret", "/_reauth?rd=/secret", "/_reauth?secret"} {
+			serveOnce(h, request("GET", target, append(headers, secret...)...))
+		}
+	}
+	refused := answering(302, "Location: "+startURL+"?secret", "Set-Cookie: secret=2")
+	send(refused, scripted, "X-Authentik-Username: secret")
+	send(refused, scripted, "X-Forwarded-Prefix: /secret")
+	send(passing("", answering(200)), scripted)
+	send(answering(200), scripted)
+	send(passing("secret", answering(200, "Content-Type: text/javascript", "Content-Encoding: gzip")), asWorker...)
+	text := logged.String()
+	for _, warning := range []string{"already bear", "lost a prefix", "cannot tell for certain", "compressed"} {
+		if !strings.Contains(text, warning) {
+			t.Errorf("%q did not come up", warning)
+		}
+	}
+	if strings.Contains(text, "secret") {
+		t.Errorf("in the log: %s", text)
+	}
+}
+
 // TestHomePage is where a visit to the refresh path ends that says nothing better.
 func TestHomePage(t *testing.T) {
 	for refreshPath, home := range map[string]string{"/_reauth": "/", "/budget/_reauth": "/budget/", "/a/b/c": "/a/b/"} {

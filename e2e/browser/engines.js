@@ -115,7 +115,23 @@ export const distrust = (page, stand) => page.evaluate((path) => fetch(path).the
 
 // atLogin resolves once the page shows the login of the auth server.
 export async function atLogin(page) {
-	await page.locator('[name=username]').wait()
+	try {
+		await page.locator('[name=username]').wait()
+	} catch (cause) {
+		const told = await page.evaluate(describeSession).catch(({ message }) => message)
+		throw new Error(`not at the login: ${told}`, { cause })
+	}
+}
+
+// describeSession tells where a page is, and what its worker knows, for a test that fails.
+const describeSession = async () => {
+	const { port1, port2 } = new MessageChannel()
+	const status = new Promise((resolve) => {
+		port1.onmessage = ({ data }) => resolve(data)
+		setTimeout(resolve, 2000)
+	})
+	navigator.serviceWorker.controller?.postMessage({ type: 'REAUTH_STATUS' }, [port2])
+	return `${location.href}, ${document.visibilityState}, worker: ${JSON.stringify(await status)}`
 }
 
 // placeOf resolves to the URL that the page shows.

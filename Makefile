@@ -23,6 +23,9 @@ FUZZTIME ?= 10m
 # What is measured: Traefik, Large, Sockets, Million, Growth.
 BENCH ?= .
 
+# How many sessions end in make soak, for each of Actual's clients.
+SOAK ?= 200
+
 # The least share of the plugin's statements that its own tests run, in percent.
 COVERAGE := 95
 
@@ -90,6 +93,11 @@ e2e: build e2e/bin/kube-apiserver e2e/bin/oauth2-proxy ## Test the plugin in a r
 browser: engines build e2e/bin/oauth2-proxy ## Test the plugin and its scripts in browsers, or in one: ENGINE=firefox
 	cd e2e && go build -o bin/control ./control
 	cd e2e && node --test --test-concurrency=2 --test-timeout=1200000 $(reporters) $(tests)
+
+.PHONY: soak
+soak: engines build ## Type payments into Actual while the session ends SOAK times, and see that none is lost
+	cd e2e && go build -o bin/control ./control
+	cd e2e && SOAK=$(SOAK) node --test --test-timeout=3600000 --test-reporter=spec browser/silent.test.js
 
 .PHONY: picture
 picture: engines build ## Draw docs/status.png, the page that tells how things stand

@@ -191,7 +191,7 @@ export const sync = (page) =>
 		window.__actionsForMenu.sync()
 	})
 
-const isSync = (request) => request.RequestMethod === 'POST' && request.RequestPath === '/sync/sync'
+export const isSync = (request) => request.RequestMethod === 'POST' && request.RequestPath === '/sync/sync'
 
 // offersUpdate tells whether Actual says that a new version is there.
 export const offersUpdate = async (page) =>
@@ -254,6 +254,25 @@ async function comesTo(page, read, expected) {
 		return isDeepStrictEqual(actual, expected)
 	}
 	await untilAsked('what is expected', check, () => sync(page)).catch(() => assert.deepEqual(actual, expected))
+}
+
+const byNotes = (a, b) => (a.notes < b.notes ? -1 : 1)
+
+// payments resolves to the notes and the amount, in cents, of each payment that has
+// notes, sorted by these. The account's page shows only those that fit on it.
+export const payments = async (page) => {
+	const found = await page.evaluate(async () => {
+		const { data } = await window.$query(window.$q('transactions').select(['notes', 'amount']))
+		return data.map(({ notes, amount }) => ({ notes, amount }))
+	})
+	return found.filter(({ notes }) => notes).sort(byNotes)
+}
+
+// readsPaymentsBack asserts which payments another browser gets from the server.
+export async function readsPaymentsBack(t, stand, expected) {
+	const page = await openAnew(t, stand)
+	await comesTo(page, () => payments(page), expected.toSorted(byNotes))
+	await page.browser().close()
 }
 
 // readsBack asserts what another browser gets from the server: the notes of the

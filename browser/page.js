@@ -19,16 +19,19 @@
 	const REGISTRATION_LIMIT = 3000
 	const CIRCLE = 10_000
 	const ARRIVAL_LIMIT = 5000
+	// How many times a path is decoded in search of tricks.
+	const MOST_DECODINGS = 4
 	const root = `${location.origin}/`
 	// The app may be one of several on the host, each under a path of its own.
 	const home = location.origin + refresh.replace(/[^/]*$/, '')
 
 	// isOurs tells whether a URL is a page of the app's. What lies at the paths of the login is
-	// none, as a server reads them, which decodes, and may take several slashes for one.
+	// none, as a server reads them, which decodes, perhaps once too often, and may take several
+	// slashes for one.
 	const reserved = auth ? [refresh, ...auth.split(' ')] : [refresh]
-	const decode = (path) => {
+	const decode = (path, times = MOST_DECODINGS) => {
 		try {
-			return decodeURIComponent(path)
+			return times > 0 ? decode(decodeURIComponent(path), times - 1) : path
 		} catch {
 			return path
 		}
@@ -70,6 +73,9 @@
 		const isCut = document.referrer === root && loaded.length > 4096
 		return [entry ? entry.url : hasNotMoved || isCut ? loaded : document.referrer, loaded].find(isOurs) ?? home
 	}
+
+	// How the page was come to: by a reload, by the tab's history, or by anything else.
+	const type = performance.getEntriesByType('navigation')[0]?.type ?? 'navigate'
 
 	const show = (id, shown) => {
 		document.getElementById(id).hidden = !shown
@@ -154,9 +160,8 @@
 		remember(place)
 		document.getElementById('login').href = `${refresh}#${place}`
 		// Who goes back from the login does not want to go there again.
-		const isReturn = performance.getEntriesByType('navigation')[0]?.type === 'back_forward'
 		try {
-			if (!isReturn) {
+			if (type !== 'back_forward') {
 				top.location.href = `${refresh}#${top.location.href}`
 				return
 			}
@@ -174,8 +179,9 @@
 		return
 	}
 	// Whoever sends a browser here from another origin chooses the fragment and the
-	// entry before, and may be the auth server after a login.
-	const isBack = 'elsewhere' in kind || location.search !== ''
+	// entry before, and may be the auth server after a login. When the entry is shown anew
+	// nobody tells who has made it.
+	const isBack = 'elsewhere' in kind || location.search !== '' || type !== 'navigate'
 	const begins = !isBack && (location.hash !== '' || !recall())
 	const place = begins ? find() : recall()
 

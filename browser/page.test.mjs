@@ -95,7 +95,7 @@ class Tab {
 				replace: (url) => replaced.push(url),
 			},
 			setTimeout: (callback, limit) => this.late.set(limit, callback),
-			performance: { getEntriesByType: () => (given.type ? [{ type: given.type }] : []) },
+			performance: { getEntriesByType: () => (given.type === 'unknown' ? [] : [{ type: given.type ?? 'navigate' }]) },
 			caches: {
 				open: async (name) => ({
 					put: async (key, response) => {
@@ -143,6 +143,14 @@ const entries = (urls, index) => ({
 })
 
 const home = `${ORIGIN}/`
+
+// A page of another origin around a frame.
+const stranger = {
+	get location() {
+		throw new DOMException('Blocked a frame', 'SecurityError')
+	},
+}
+
 const cases = [
 	['the page before', entries([`${ORIGIN}/budget`, SELF], 1), `${ORIGIN}/budget`],
 	['query and hash', entries([`${ORIGIN}/a?b=c&d=%2F#e/f?g`, SELF], 1), `${ORIGIN}/a?b=c&d=%2F#e/f?g`],
@@ -212,6 +220,9 @@ for (const path of [
 	'/_reauth?rd=/a',
 	'/_reauth/',
 	'/%5Freauth',
+	'/%2525255Freauth',
+	'/_reauth%3Fa',
+	'/oauth2%2523',
 	'//_reauth',
 	'/a/..%2F_reauth',
 	'/oauth2/sign_out',
@@ -328,6 +339,28 @@ test('who sends a browser here from another origin does not choose the place', a
 	assert.equal(await tab.visit(evil), HOME)
 	await tab.visit({ ...evil, search: '?login', elsewhere: false })
 	assert.equal(tab.stored.has(KEY) && JSON.parse(tab.stored.get(KEY)).place, undefined)
+})
+
+// Browsers do not say who has made the entry of a tab's history that they show anew.
+for (const type of ['reload', 'back_forward']) {
+	test(`a ${type} does not choose the place`, async () => {
+		const evil = { ...entries([`${ORIGIN}/evil`, SELF], 1), hash: `#${ORIGIN}/evil`, type }
+		for (const framed of [false, true]) {
+			const tab = new Tab()
+			const { login } = await tab.visit({ ...evil, framed, top: stranger })
+			assert.equal(login.href, framed ? `/_reauth#${home}` : LOGIN)
+			tab.active = true
+			if (!framed) assert.equal(await tab.visit(evil), HOME)
+		}
+		const tab = new Tab()
+		await tab.visit(app)
+		tab.active = true
+		assert.equal(await tab.visit(evil), `${ORIGIN}/app#here`)
+	})
+}
+
+test('a browser that does not say how a page was come to loses no place', async () => {
+	assert.equal(await new Tab().trip({ ...app, type: 'unknown' }), `${ORIGIN}/app#here`)
 })
 
 test('what is stored by others is no place', async () => {
@@ -474,12 +507,6 @@ test('a login from the page that tells how things stand comes back to it', async
 
 // ---- In a frame ----
 
-const stranger = {
-	get location() {
-		throw new DOMException('Blocked a frame', 'SecurityError')
-	},
-}
-
 test('a frame waits for a login in another tab, and goes on', async () => {
 	const framed = { ...app, framed: true, top: stranger }
 	for (const type of ['message', 'focus', 'visibilitychange']) {
@@ -507,6 +534,7 @@ test('a page of the same origin around a frame goes to the login and comes back'
 	// Going back from the login is no wish to go there again.
 	const left = { location: { href: `${ORIGIN}/dashboard#1` } }
 	const tab = new Tab()
+	await tab.visit({ ...app, framed: true, top: stranger })
 	await tab.visit({ ...app, framed: true, top: left, type: 'back_forward' })
 	assert.equal(left.location.href, `${ORIGIN}/dashboard#1`)
 	tab.active = true

@@ -1,5 +1,7 @@
 // What every engine's driver and every test needs.
+import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -27,6 +29,24 @@ export async function newProfile(t) {
 	const profile = await mkdtemp(join(tmpdir(), 'reauth-profile-'))
 	atEnd(t, () => rm(profile, { recursive: true, force: true, maxRetries: 5 }))
 	return profile
+}
+
+// serve serves pages, by path, on every host of the machine until the test ends, and
+// resolves to a function that returns the URL of a path of a host. One whose name ends in
+// example is of the site of the stand's.
+export async function serve(t, pages) {
+	const server = createServer(({ url }, response) => {
+		const { pathname } = new URL(url, 'http://any')
+		const type = pathname.endsWith('.js') ? 'text/javascript' : 'text/html'
+		response.writeHead(pathname in pages ? 200 : 404, { 'Content-Type': type }).end(pages[pathname])
+	})
+	server.listen(0, '127.0.0.1')
+	await once(server, 'listening')
+	atEnd(t, () => {
+		server.closeAllConnections()
+		server.close()
+	})
+	return (host, path = '/') => `http://${host}.localhost:${server.address().port}${path}`
 }
 
 // untilAsked resolves once check is true. While it is not it calls ask, at once and

@@ -1,12 +1,10 @@
 // What else an app without a service worker gets, tried in Chromium: real apps, frames, a
 // browser without JavaScript, and the real oauth2-proxy.
 import assert from 'node:assert/strict'
-import { createServer } from 'node:http'
-import { once } from 'node:events'
 import { test } from 'node:test'
 import { isDeepStrictEqual } from 'node:util'
 import { logIn } from './actual.js'
-import { atEnd, until } from './common.js'
+import { serve, until } from './common.js'
 import { atLogin, covered, isMarked, launch, mark, newTab, placeOf } from './engines.js'
 import { startNodeRed } from './nodered.js'
 import { on, owned, visit, visitFirst, workersOf } from './own.js'
@@ -91,24 +89,11 @@ test('the page that shows how things stand can be read in the dark and on a phon
 	assert.deepEqual(colours, ['rgb(0, 0, 0)', 'rgb(255, 255, 255)'])
 })
 
-// serve resolves to the URL of a page on another host of the site.
-async function serve(t, content) {
-	const server = createServer((_request, response) => {
-		response.writeHead(200, { 'Content-Type': 'text/html' }).end(`<!doctype html><title>Dashboard</title>${content}`)
-	})
-	server.listen(0, '127.0.0.1')
-	await once(server, 'listening')
-	atEnd(t, () => {
-		server.closeAllConnections()
-		server.close()
-	})
-	return `http://dashboard.example.localhost:${server.address().port}/`
-}
-
 // frame opens a page of another host of the site that shows the app in a frame, and
 // resolves to a function that resolves to the frame.
 async function frame(t, stand, page) {
-	await page.goto(await serve(t, `<iframe src="${stand.app}/framed?a=1"></iframe>`))
+	const dashboard = await serve(t, { '/': `<!doctype html><iframe src="${stand.app}/framed?a=1"></iframe>` })
+	await page.goto(dashboard('dashboard.example'))
 	return () =>
 		until('the frame', async () => {
 			const frame = page.frames().find((frame) => frame !== page.mainFrame())
@@ -182,16 +167,17 @@ test('a hard reload, which no worker sees, leads to the login and back', async (
 	await owned(page)
 })
 
-for (const [what, isSite] of [
-	['another host of the site', true],
-	['another site', false],
+for (const [what, host] of [
+	['another host of the site', 'dashboard.example'],
+	['another site', 'dashboard.other'],
 ]) {
 	test(`a visit from ${what} goes the way that the auth server knows`, async (t) => {
 		const app = await Pwa.start(t, {})
 		const stand = await Stand.start(t, { Upstream: app.url, Plugin: true, Options: on })
 		const page = await launch(t, 'chromium', stand.keyHash)
-		const from = await serve(t, `<a href="${stand.app}/place?a=1">app</a>`)
-		await page.goto(isSite ? from : from.replace('dashboard.example', 'dashboard.other'))
+		const isSite = host === 'dashboard.example'
+		const from = await serve(t, { '/': `<!doctype html><a href="${stand.app}/place?a=1">app</a>` })
+		await page.goto(from(host))
 		await page.click('a')
 		await logInAndBack(page, stand)
 		assert.equal(await placeOf(page), `${stand.app}/place?a=1`)

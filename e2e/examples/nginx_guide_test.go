@@ -106,7 +106,7 @@ func expectHarm(t *testing.T, s *stand.Nginx, guide string) {
 			return comesBackTo(t, c.Send("GET", "/", "", navigation...)) != c.URL(callback)
 		}},
 		{line: "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;", instead: "proxy_set_header X-Forwarded-For $remote_addr;", harm: func(t *testing.T, c *visitor.Visitor) bool {
-			return strings.HasPrefix(arrived(t, c, forged...).Get("X-Forwarded-For"), "192.0.2.1, ")
+			return strings.HasPrefix(arrived(t, c, visitor.Forged...).Get("X-Forwarded-For"), "192.0.2.1, ")
 		}},
 	}
 	_, recipe, _ := strings.Cut(guide, "## If you come from the nginx recipe")

@@ -3,7 +3,6 @@ package examples
 import (
 	"context"
 	"encoding/json"
-	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -21,19 +20,11 @@ import (
 const nginxHost = "app"
 
 // startNginx starts nginx, Traefik and the probe as examples/nginx says, until
-// the test ends. Besides what the probe has, /headers/ tells what arrived.
+// the test ends.
 func startNginx(t *testing.T) (*stand.Nginx, *probe.App) {
 	t.Helper()
 	app := &probe.App{}
-	mux := http.NewServeMux()
-	mux.Handle("/", app.Handler())
-	mux.HandleFunc("/headers/", func(rw http.ResponseWriter, req *http.Request) {
-		arrived := maps.Clone(req.Header)
-		arrived["Host"] = []string{req.Host}
-		arrived["Target"] = []string{req.RequestURI}
-		_ = json.NewEncoder(rw).Encode(arrived)
-	})
-	s, err := stand.StartNginx(t.Context(), t.TempDir(), probe.Serve(t, mux), time.Hour)
+	s, err := stand.StartNginx(t.Context(), t.TempDir(), probe.Serve(t, app.Handler()), time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,30 +208,14 @@ func expectHeaders(t *testing.T, _ *stand.Nginx, c *visitor.Visitor) {
 	}
 }
 
-// forged is what a client may say in the name of a proxy.
-var forged = []string{
-	"Forwarded: for=192.0.2.1;host=evil.example;proto=http",
-	"X-Forwarded-For: 192.0.2.1",
-	"X-Forwarded-Host: evil.example",
-	"X-Forwarded-Method: OPTIONS",
-	"X-Forwarded-Port: 1",
-	"X-Forwarded-Prefix: /evil",
-	"X-Forwarded-Proto: http",
-	"X-Forwarded-Server: evil",
-	"X-Forwarded-Tls-Client-Cert: evil",
-	"X-Forwarded-Tls-Client-Cert-Info: evil",
-	"X-Forwarded-Uri: /evil?X-authentik-auth-callback=true",
-	"X-Real-Ip: 192.0.2.1",
-}
-
 func expectNoForgedHeaders(t *testing.T, s *stand.Nginx, c *visitor.Visitor) {
 	c.Enter()
-	if got, want := arrived(t, c, forged...), arrived(t, c); !reflect.DeepEqual(got, want) {
+	if got, want := arrived(t, c, visitor.Forged...), arrived(t, c); !reflect.DeepEqual(got, want) {
 		t.Errorf("%v\nbecame\n%v", want, got)
 	}
 	// The auth server judges by the forwarded URL, which may be one without a login.
 	c.Expire(s.Authentik)
-	if res := c.Send("GET", "/api/data", "", append(forged, fetch...)...); !res.IsChallenge() {
+	if res := c.Send("GET", "/api/data", "", append(visitor.Forged, fetch...)...); !res.IsChallenge() {
 		t.Errorf("expired: got %s", res)
 	}
 }

@@ -4,8 +4,10 @@ package probe
 
 import (
 	"compress/gzip"
+	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -73,6 +75,9 @@ func ServeApp(t testing.TB) string {
 	return Serve(t, app.Handler())
 }
 
+// Kept is the Cache-Control of what lies under /kept/, which anybody may have from a cache.
+const Kept = "public, max-age=3600"
+
 // App stands for any web app. Actual Budget does only some of what it does.
 type App struct {
 	mu      sync.Mutex
@@ -122,6 +127,18 @@ func (a *App) Handler() http.Handler {
 		rw.Header().Set("Access-Control-Allow-Origin", "*")
 		rw.Header().Set("Content-Type", "application/json")
 		answer(rw, `{"path":"`+req.URL.Path+`"}`)
+	})
+	mux.HandleFunc("/headers/", func(rw http.ResponseWriter, req *http.Request) {
+		arrived := maps.Clone(req.Header)
+		arrived["Host"] = []string{req.Host}
+		arrived["Target"] = []string{req.RequestURI}
+		_ = json.NewEncoder(rw).Encode(arrived)
+	})
+	mux.HandleFunc("/kept/", func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Access-Control-Allow-Origin", "*")
+		rw.Header().Set("Cache-Control", Kept)
+		rw.Header().Set("Content-Type", "text/javascript; charset=utf-8")
+		answer(rw, WorkerScript)
 	})
 	mux.HandleFunc("/whoami", func(rw http.ResponseWriter, req *http.Request) {
 		answer(rw, req.Header.Get("X-Authentik-Username"))

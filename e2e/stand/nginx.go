@@ -23,10 +23,21 @@ const (
 	nginxSite = "site.conf"
 )
 
-// nginxMain is the configuration around the site's. Debian's has the same
-// settings in http; the rest keeps nginx in its folder and in one process, which
-// ends with the one that started it.
-const nginxMain = `
+// nginxMain is the configuration around the site's, with Debian's settings in http.
+var nginxMain = NginxMain(`
+	sendfile on;
+	tcp_nopush on;
+	types_hash_max_size 2048;
+	default_type application/octet-stream;
+	ssl_prefer_server_ciphers on;
+	gzip on;
+	include ` + nginxSite + `;
+`)
+
+// NginxMain returns a configuration of nginx with these lines in http. It keeps nginx in
+// its folder and in one process, which ends with the one that started it.
+func NginxMain(lines string) string {
+	return `
 daemon off;
 master_process off;
 pid nginx.pid;
@@ -39,16 +50,9 @@ http {
 	proxy_temp_path proxy;
 	scgi_temp_path scgi;
 	uwsgi_temp_path uwsgi;
-
-	sendfile on;
-	tcp_nopush on;
-	types_hash_max_size 2048;
-	default_type application/octet-stream;
-	ssl_prefer_server_ciphers on;
-	gzip on;
-	include ` + nginxSite + `;
-}
+` + lines + `}
 `
+}
 
 // Nginx is what examples/nginx describes: nginx, Traefik behind it, and an app
 // whose host is app. URL and SecureURL lead to nginx.
@@ -183,19 +187,24 @@ func adapt(text string, replacements []Replacement) (string, error) {
 
 // run starts nginx and returns once it answers.
 func (n *Nginx) run(ctx context.Context) error {
+	var err error
+	n.process, err = RunNginx(ctx, n.dir, strings.TrimPrefix(n.SecureURL(nginxHost), "https://"))
+	return err
+}
+
+// RunNginx runs nginx by the configuration nginx.conf in dir, and returns once somebody
+// listens at address.
+func RunNginx(ctx context.Context, dir, address string) (*Process, error) {
 	binary := filepath.Join(Root(), "bin", "nginx")
 	if _, err := os.Stat(binary); err != nil {
-		return fmt.Errorf("nginx is not there: run make prerequisites: %w", err)
+		return nil, fmt.Errorf("nginx is not there: run make prerequisites: %w", err)
 	}
-	var err error
-	command := exec.Command(binary, "-p", n.dir, "-c", "nginx.conf", "-e", "stderr")
-	if n.process, err = Run(command, n.dir, "nginx"); err != nil {
-		return err
+	process, err := Run(exec.Command(binary, "-p", dir, "-c", "nginx.conf", "-e", "stderr"), dir, "nginx")
+	if err != nil {
+		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, startLimit)
-	defer cancel()
-	return await(ctx, n.process, func() error {
-		connection, err := Dial(ctx, "tcp", strings.TrimPrefix(n.SecureURL(nginxHost), "https://"))
+	return process, process.Await(ctx, func() error {
+		connection, err := Dial(ctx, "tcp", address)
 		if err != nil {
 			return err
 		}

@@ -24,6 +24,22 @@ var (
 	ForWorker  = []string{"Service-Worker: script", "Sec-Fetch-Mode: same-origin", "Sec-Fetch-Dest: serviceworker", "Accept: */*"}
 )
 
+// Forged is what a client may say in the name of a proxy.
+var Forged = []string{
+	"Forwarded: for=192.0.2.1;host=evil.example;proto=http",
+	"X-Forwarded-For: 192.0.2.1",
+	"X-Forwarded-Host: evil.example",
+	"X-Forwarded-Method: OPTIONS",
+	"X-Forwarded-Port: 1",
+	"X-Forwarded-Prefix: /evil",
+	"X-Forwarded-Proto: http",
+	"X-Forwarded-Server: evil",
+	"X-Forwarded-Tls-Client-Cert: evil",
+	"X-Forwarded-Tls-Client-Cert-Info: evil",
+	"X-Forwarded-Uri: /evil?X-authentik-auth-callback=true",
+	"X-Real-Ip: 192.0.2.1",
+}
+
 // Visitor is one browser profile: cookies and connections. What goes wrong on
 // the way ends its test.
 type Visitor struct {

@@ -68,7 +68,7 @@ func TestOptionsAreDocumented(t *testing.T) {
 
 // foreignNames are names in camel case that belong to others.
 var foreignNames = []string{
-	"forwardAuth", "authSigninURL", "trustForwardHeader", "authResponseHeaders", "maxResponseBodySize", "trustedIPs", "addAuthCookiesToResponse", "stripPrefix", "abortOnPluginFailure", // Traefik's
+	"forwardAuth", "authSigninURL", "trustForwardHeader", "authResponseHeaders", "maxResponseBodySize", "trustedIPs", "addAuthCookiesToResponse", "stripPrefix", "abortOnPluginFailure", "statusRewrites", "basicAuth", // Traefik's
 	"skipWaiting", "clients.claim", "cache.addAll", "sessionStorage", // browsers'
 	"kindOf", "outcomeOf", "responseWriter", // the plugin's
 }

@@ -70,7 +70,7 @@ func TestOptionsAreDocumented(t *testing.T) {
 var foreignNames = []string{
 	"forwardAuth", "authSigninURL", "trustForwardHeader", "authResponseHeaders", "maxResponseBodySize", "trustedIPs", "addAuthCookiesToResponse", "stripPrefix", "abortOnPluginFailure", "statusRewrites", "basicAuth", // Traefik's
 	"skipWaiting", "clients.claim", "cache.addAll", "sessionStorage", // browsers'
-	"kindOf", "outcomeOf", "responseWriter", // the plugin's
+	"kindOf", "responseWriter", // the plugin's
 }
 
 var camelCase = regexp.MustCompile(`^([a-z.]+[A-Z]\w*)(?:: .*|=.*)?$`)

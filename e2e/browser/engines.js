@@ -1,5 +1,7 @@
 // The browsers with fresh profiles, and what the tests wait for.
 import { execFileSync } from 'node:child_process'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import puppeteer from 'puppeteer-core'
 import { atEnd, LIMIT, newProfile } from './common.js'
 import { launchWebKit } from './webkit.js'
@@ -44,6 +46,15 @@ const launchers = {
 // resolves to its first page.
 export const launch = async (t, engine = 'chromium', keyHash) => launchers[engine](t, await newProfile(t), keyHash)
 
+// launchWithoutCookies starts a Chromium in which a person has blocked all cookies.
+export async function launchWithoutCookies(t) {
+	const profile = await newProfile(t)
+	await mkdir(join(profile, 'Default'))
+	const preferences = { profile: { default_content_setting_values: { cookies: 2 } } }
+	await writeFile(join(profile, 'Default', 'Preferences'), JSON.stringify(preferences))
+	return launchers.chromium(t, profile)
+}
+
 async function launchPuppeteer(t, options) {
 	const browser = await puppeteer.launch({
 		protocolTimeout: 2 * LIMIT,
@@ -58,6 +69,13 @@ async function launchPuppeteer(t, options) {
 // newTab opens another page of the same profile, which is then in front.
 export async function newTab(page) {
 	return prepare(await page.browser().newPage())
+}
+
+// newPerson opens a page of another profile in the same browser, which ends with the test t.
+export async function newPerson(t, page) {
+	const profile = await page.browser().createBrowserContext()
+	atEnd(t, () => profile.close())
+	return prepare(await profile.newPage())
 }
 
 function prepare(page) {

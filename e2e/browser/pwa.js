@@ -4,9 +4,10 @@ import { createHash } from 'node:crypto'
 import { createServer } from 'node:http'
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
+import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { logIn } from './actual.js'
-import { atEnd } from './common.js'
+import { atEnd, until } from './common.js'
 import { atLogin, covered, distrust, launch, mark } from './engines.js'
 import { Stand } from './stand.js'
 
@@ -19,8 +20,10 @@ const page = `<!doctype html>
 // The smallest picture, and one of a size that scripts can see.
 const picture = '<svg xmlns="http://www.w3.org/2000/svg" width="7" height="7"/>'
 
-// How long a stream of the app's pauses between two parts, in milliseconds.
+// How long a stream of the app's pauses between two parts, and how long it takes when it
+// is slow, in milliseconds.
 const TICK = 1000
+const DELAY = 300
 
 export class Pwa {
 	// The requests that reached the app: method, path and body.
@@ -35,6 +38,8 @@ export class Pwa {
 	downloads = []
 	// What is done before a request for a path is answered, by path.
 	before = {}
+	// What is wrong with the answers of its API, if anything is: see ../fault.
+	fault = undefined
 	// How many bytes of each upload had come when it was cut off.
 	cut = []
 	// How many parts of its streams were sent, by path.
@@ -117,6 +122,25 @@ export class Pwa {
 		response.on('close', () => clearInterval(ticks))
 	}
 
+	// meet has the fault happen to a request, and resolves to whether that was all.
+	async #meet({ url, socket }, response) {
+		const faults = {
+			slow: () => pause(DELAY).then(() => false),
+			hang: () => true,
+			reset: () => socket.resetAndDestroy(),
+			garbage: () => socket.end('garbage\r\n\r\n'),
+			cut: () => {
+				response.writeHead(200, { 'Content-Length': 1000 })
+				response.write('cut')
+				setImmediate(() => socket.destroy())
+			},
+			loop: () => response.writeHead(302, { Location: url }).end(),
+		}
+		if (!this.fault) return false
+		const happens = faults[this.fault] ?? (() => response.writeHead(Number(this.fault)).end('something went wrong'))
+		return (await happens()) !== false
+	}
+
 	async #api(request, response, path) {
 		if (path === '/api/slow-upload') {
 			// So slowly that it lasts, and never to its end: who does not read at all does
@@ -134,6 +158,7 @@ export class Pwa {
 		const chunks = []
 		for await (const chunk of request) chunks.push(chunk)
 		const body = Buffer.concat(chunks)
+		if (await this.#meet(request, response)) return
 		this.calls.push({ method: request.method, path, headers: request.headers, body })
 		if (path === '/api/range') {
 			const range = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range)
@@ -262,6 +287,17 @@ export const begin = (page, path, options) =>
 		path,
 		options,
 	)
+
+// stopWorkers ends the workers of the profile, as the browser does when they idle.
+export async function stopWorkers(page) {
+	const profile = page.browserContext()
+	const worker = await profile.waitForTarget((target) => target.type() === 'service_worker')
+	const session = await page.createCDPSession()
+	await session.send('ServiceWorker.enable')
+	await session.send('ServiceWorker.stopAllWorkers')
+	await until('the end of the worker', () => !profile.targets().includes(worker))
+	await session.detach()
+}
 
 // refused resolves to how many requests for a path were refused.
 export const refused = async (stand, path) =>

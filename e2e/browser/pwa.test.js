@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { logIn } from './actual.js'
-import { until } from './common.js'
 import { atLogin, covered, isMarked, mark, newTab } from './engines.js'
 import {
 	atApp,
@@ -15,6 +14,7 @@ import {
 	logInAndBack,
 	Pwa,
 	refused,
+	stopWorkers,
 	workbox,
 } from './pwa.js'
 
@@ -227,17 +227,6 @@ test('a login that is cancelled is not forced again, by any tab and over a resta
 	assert(await isMarked(page))
 	assert.equal(await stand.logins(), 1)
 })
-
-// stopWorkers ends the workers of the profile, as the browser does when they
-// idle.
-async function stopWorkers(page) {
-	const worker = await page.browser().waitForTarget((target) => target.type() === 'service_worker')
-	const session = await page.createCDPSession()
-	await session.send('ServiceWorker.enable')
-	await session.send('ServiceWorker.stopAllWorkers')
-	await until('the end of the worker', () => !page.browser().targets().includes(worker))
-	await session.detach()
-}
 
 test('a Workbox worker with runtime caching: what it caches is renewed, too', async (t) => {
 	const files = await workbox('sw', 'core', 'routing', 'strategies', 'precaching')

@@ -3,6 +3,7 @@ package fault
 
 import (
 	"context"
+	"io"
 	"net"
 	"net/http"
 	"strconv"
@@ -35,8 +36,9 @@ const (
 // whom is tried with it.
 const Delay = 300 * time.Millisecond
 
-// Answers are the faults that come to an answer, or to none, whatever the session.
-var Answers = []Fault{"429", "500", "502", Reset, Garbage, Cut, Loop, Drop}
+// Answers are the faults that come to an answer, or to none, whatever the session. Cut is
+// none of them: it begins with a 200, which is all that forwardAuth looks at.
+var Answers = []Fault{"429", "500", "502", Reset, Garbage, Loop, Drop}
 
 // Meet has f happen to a request for the URL self, and reports whether that was all:
 // otherwise it is to be answered as without. For Hang it does not wait, but leaves that
@@ -52,13 +54,13 @@ func (f Fault) Meet(rw http.ResponseWriter, req *http.Request, self string) bool
 		}
 		return false
 	case Reset:
-		conn := take(rw)
+		conn := take(rw, req)
 		if tcp, ok := conn.(*net.TCPConn); ok {
 			_ = tcp.SetLinger(0)
 		}
 		_ = conn.Close()
 	case Garbage:
-		conn := take(rw)
+		conn := take(rw, req)
 		_, _ = conn.Write([]byte("garbage\r\n\r\n"))
 		_ = conn.Close()
 	case Cut:
@@ -68,10 +70,10 @@ func (f Fault) Meet(rw http.ResponseWriter, req *http.Request, self string) bool
 		_ = http.NewResponseController(rw).Flush()
 		panic(http.ErrAbortHandler)
 	case Loop:
-		http.Redirect(rw, req, self, http.StatusFound)
+		redirect(rw, self)
 	case Drop:
 		path, _, _ := strings.Cut(self, "?")
-		http.Redirect(rw, req, path, http.StatusFound)
+		redirect(rw, path)
 	default:
 		status, err := strconv.Atoi(string(f))
 		if err != nil {
@@ -82,8 +84,16 @@ func (f Fault) Meet(rw http.ResponseWriter, req *http.Request, self string) bool
 	return true
 }
 
-// take takes the connection from the server.
-func take(rw http.ResponseWriter) net.Conn {
+// redirect has no body, which would differ in length.
+func redirect(rw http.ResponseWriter, location string) {
+	rw.Header().Set("Location", location)
+	rw.WriteHeader(http.StatusFound)
+}
+
+// take takes the connection from the server, once it has read all that the client has to
+// say: who still writes hears of the end in another way.
+func take(rw http.ResponseWriter, req *http.Request) net.Conn {
+	_, _ = io.Copy(io.Discard, req.Body)
 	conn, _, err := http.NewResponseController(rw).Hijack()
 	if err != nil {
 		panic(err) // HTTP/1 lets go of its connections

@@ -29,8 +29,8 @@ var into = flag.String("into", "", "the page whose tables are written anew")
 
 const (
 	// rounds is how many times each row has its turn, period how long a turn takes.
-	rounds = 9
-	period = 1500 * time.Millisecond
+	rounds = 7
+	period = time.Second
 	// clients is how many requests are under way at a time.
 	clients = 8
 	// share is the part of what the floor can do at which latency is measured.

@@ -35,7 +35,7 @@ const plain = [
 const list = [...plain, ...corpus]
 
 // How many strings there are to one that a tab really goes by.
-const SHARE = 20
+const SHARE = 40
 
 // readings are all that a server may take a path for that decodes it, once or more often.
 const readings = (path) => {

@@ -43,7 +43,7 @@
 	// Browsers get a module worker's script without cookies: the auth server
 	// refuses that whether or not the session is good, and there is nothing to
 	// recover. The registration fails, as it does without the plugin.
-	if (recovering && this === undefined) throw new Error('A module worker cannot be had behind a login proxy.')
+	if (recovering && this === undefined) throw new Error('There is no module worker behind a login proxy.')
 
 	const SECOND = 1000
 	const MINUTE = 60 * SECOND
@@ -90,7 +90,8 @@
 	// The media types of bodies that come through when their request is let go, engine by
 	// engine as it was seen. WebKit sends an empty body, and says nothing. Firefox ends the
 	// worker with all that it has under way, where the body is a form's.
-	const COME_THROUGH = navigator.userAgentData
+	const isChromium = navigator.userAgentData
+	const COME_THROUGH = isChromium
 		? /./
 		: /Gecko\/[\d.]+ Firefox\//.test(navigator.userAgent)
 			? /^(?!multipart\/form-data)./i
@@ -416,7 +417,7 @@
 	const ensure = async () => {
 		if (isTrusted()) return true
 		// Then an answer is as good as without the script.
-		if (isLately(undefined)) return undefined
+		if (isLately()) return undefined
 		if (renewal) return renewal
 		// A person who looks may have logged in where nobody here could see it.
 		if (await isWaiting()) return age() > FIRST_WAIT && (await isSeen()) ? look() : false
@@ -488,7 +489,7 @@
 			note({ asked, told: now(), good: false })
 		}
 		// What was redirected has been served, and is not to be done twice.
-		if (answer.redirected && mayHaveBody(request)) throw new TypeError('The session has ended behind a redirect.')
+		if (answer.redirected && mayHaveBody(request)) throw new TypeError('The session has ended.')
 		return undefined
 	}
 
@@ -633,11 +634,15 @@
 		}, ignore)
 
 	// takePreloaded answers with what the browser asks for beside the worker, if the app
-	// wants that. Left alone it would be asked for twice, which no login outlives.
+	// wants that. Left alone it would be asked for twice, which no login outlives. Beside a
+	// worker that has to start Chromium asks in any case, and the worker's fetch gets that.
+	// Who comes to the refresh path from where it would not tell the plugin.
 	const takePreloaded = async ({ preloadResponse, request }) => {
 		const response = await preloadResponse
 		preloads = response !== undefined
-		return response ?? Response.redirect(request.url, 307)
+		return (
+			response ?? (isChromium && pathOf(request) !== refreshPath ? fetch(request) : Response.redirect(request.url, 307))
+		)
 	}
 
 	// The first listener leaves to the network what the login needs, and sees visits
@@ -680,7 +685,7 @@
 		const trusted = isTrusted()
 		if (trusted) tend(event)
 		if (carriesEdit(request)) event.respondWith(relay(request))
-		else if (!trusted && !isLately(undefined)) event.respondWith(hold(request))
+		else if (!trusted && !isLately()) event.respondWith(hold(request))
 	}
 
 	const keepLast = () => {
@@ -748,7 +753,7 @@
 			takeOver()
 		} else if (recovering) {
 			await ensure()
-			throw new Error('The session had ended. The worker in charge stays.')
+			throw new Error('The one in charge stays.')
 		}
 	}
 

@@ -889,6 +889,19 @@ test('a login that is preloaded is not asked for twice', async () => {
 	assert.equal(visit(navigation('/auth/callback?code=a')), undefined)
 })
 
+test('a login that Chromium asks for beside a worker that starts is not asked for twice', async () => {
+	const browser = new Browser()
+	browser.userAgent = chromium
+	browser.visited = () => new Response('callback')
+	const callback = navigation('/auth/callback?code=a')
+	// The real fetch gets what was asked for if it is given the very request.
+	const { answer } = browser.start().dispatch(callback)
+	assert.equal(await (await answer).text(), 'callback')
+	assert.deepEqual(browser.seen, ['GET /auth/callback?code=a'])
+	const { status, headers } = await browser.start().ask(navigation(`${REFRESH}?login`))
+	assert.deepEqual([status, headers.get('Location')], [307, absolute(`${REFRESH}?login`)])
+})
+
 test("the app's answer is its own", async () => {
 	const browser = new Browser()
 	const answer = new Response('app')

@@ -329,16 +329,7 @@ test('a worker that is stopped while a tab is at the login makes one trip of it'
 	await begin(page, '/api/edit', edit)
 	await atLogin(page)
 	await stopWorkers(page)
-	const timer = setTimeout(async () => {
-		console.log('STUCK', page.url(), page.visited, await page.evaluate(() => document.body.innerText).catch(String))
-		console.log(
-			(await stand.requests())
-				.slice(-25)
-				.map((r) => `${r.RequestMethod} ${r.RequestHost} ${r.RequestPath.slice(0, 60)} ${r.DownstreamStatus}`),
-		)
-	}, 15000)
 	await comesBack(page)
-	clearTimeout(timer)
 })
 
 test('two browsers of one user that sign out of each other both go on after a login', async (t) => {

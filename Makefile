@@ -17,6 +17,13 @@ ACTIONLINT := go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12 -shellch
 # name whether or not a registry has them.
 BIOME := npm exec --yes --package=@biomejs/biome@2.6.8 -- biome
 
+# They tell how good the tests are, by what these do not notice.
+GREMLINS := go run github.com/go-gremlins/gremlins/cmd/gremlins@v0.6.0
+STRYKER := npm exec --yes --package=@stryker-mutator/core@9.6.1 -- stryker
+
+# What is mutated: go, or a script by its name.
+MUTATE ?= go worker page status retire
+
 # How long each fuzz target runs, or how often: 1000x.
 FUZZTIME ?= 10m
 
@@ -117,6 +124,20 @@ fuzz: ## Fuzz each target for FUZZTIME
 	@# Go takes up to a minute to shorten each input that it finds worth keeping, and tries none meanwhile.
 	@for target in $$(grep -ho '^func Fuzz[A-Za-z]*' *_test.go | cut -c6-); do echo "$$target"; \
 		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s .; done
+
+.PHONY: mutate
+mutate: $(addprefix mutate-,$(MUTATE)) ## Break the plugin and its scripts bit by bit, and list what no test notices
+
+.PHONY: mutate-go
+mutate-go: prerequisites
+	@# It copies the whole module, which e2e makes large. What it calls not covered are
+	@# constants and the conditions of cases.
+	dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; cp -r go.mod *.go testdata "$$dir"; cd "$$dir"; \
+		$(GREMLINS) unleash --workers 1 --timeout-coefficient 10 --exclude-files '^browser\.go$$' --output-statuses lt \
+			--invert-assignments --invert-bitwise --invert-bwassign --invert-logical --invert-loopctrl --remove-self-assignments
+
+mutate-%: prerequisites
+	SCRIPT=$* $(STRYKER) run e2e/mutate/stryker.config.mjs
 
 .PHONY: bench
 bench: build ## Measure what the plugin costs, and write docs/performance.md anew

@@ -1,6 +1,7 @@
 package reauth
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
@@ -129,16 +130,20 @@ func TestCORSHeadersOfOtherResponses(t *testing.T) {
 		for _, kindHeader := range []string{scripted, navigate} {
 			for _, status := range []int{200, 302, 403, 500} {
 				tt, kindHeader, status := tt, kindHeader, status
+				// One that is named is believed to be listed.
+				named := func(c *Config) { tt.change(c); c.HeaderField = "Remote-User" }
 				t.Run(tt.name+" "+kindHeader+" "+http.StatusText(status), func(t *testing.T) {
 					req := request("GET", "/", kindHeader)
 					if tt.origin != "" {
 						req.Header.Set("Origin", tt.origin)
 					}
-					res := serveOnce(newHandler(t, answering(status, upstream...), tt.change), req)
 					want := tt.want.Clone()
 					want.Set("Vary", "Origin")
-					if !reflect.DeepEqual(res.Header, want) {
-						t.Errorf("headers\n got %v\nwant %v", res.Header, want)
+					for _, change := range []func(*Config){tt.change, named} {
+						res := serveOnce(newHandler(t, answering(status, upstream...), change), req.Clone(context.Background()))
+						if !reflect.DeepEqual(res.Header, want) {
+							t.Errorf("headers\n got %v\nwant %v", res.Header, want)
+						}
 					}
 				})
 			}
@@ -218,7 +223,9 @@ func TestAllowedOrigin(t *testing.T) {
 		"HTTPS://dashboard.example.com":          false,
 		"https://a.example.org":                  false,
 		"https://dashboard.example.com/":         false,
-		"https://" + strings.Repeat("a.", maxOrigin) + "apps.example.com": false,
+		// 282 bytes, and one more.
+		"https://" + strings.Repeat("a.", 129) + "apps.example.com":  true,
+		"https://a" + strings.Repeat("a.", 129) + "apps.example.com": false,
 	} {
 		got := allowedOrigin(h.cors, http.Header{"Origin": {origin}})
 		if (got == origin && got != "") != want || got != origin && got != "" {
@@ -240,6 +247,8 @@ func TestParseOrigin(t *testing.T) {
 		{"https://example.com", nil, ""},
 		{"https://example.com:8443", nil, ""},
 		{"https://example.com:80", nil, ""},
+		{"https://example.com:65535", nil, ""},
+		{"https://" + strings.Repeat("a.", 125) + "com", nil, ""},
 		{"https://nas", nil, ""},
 		{"https://xn--bcher-kva.example", nil, ""},
 		{"https://*.example.com", nil, ""},
@@ -259,6 +268,7 @@ func TestParseOrigin(t *testing.T) {
 		{"https://example.com?a", []string{"an origin has no query"}, `write "https://example.com"`},
 		{"https://example.com/a?b#c", []string{"an origin has no path", "an origin has no query", "an origin has no fragment"}, `write "https://example.com"`},
 		{"https://u:p@example.com", []string{"an origin has no user info"}, `write "https://example.com"`},
+		{"https://@example.com", []string{"an origin has no user info"}, `write "https://example.com"`},
 		{"https://exa mple.com", []string{"has a blank in it"}, originAdvice},
 		{"https://Example.com", []string{lower}, `write "https://example.com"`},
 		{"HTTPS://*.Example.com:443/", []string{lower, "an origin has no trailing slash", "browsers leave the default port out"}, `write "https://*.example.com"`},
@@ -296,11 +306,12 @@ func TestParseOrigin(t *testing.T) {
 		{"1a://example.com", []string{"the scheme is not valid"}, originAdvice},
 		{"://example.com", []string{"the scheme is not valid"}, originAdvice},
 		{"https://", []string{name}, originAdvice},
+		{"https:///a", []string{"an origin has no path", name}, originAdvice},
 		{"https://a..b", []string{name}, originAdvice},
 		{"https://example.com.", []string{name}, originAdvice},
 		{"https://-a.example.com", []string{name}, originAdvice},
 		{"https://" + strings.Repeat("a", 64) + ".com", []string{name}, originAdvice},
-		{"https://" + strings.Repeat("a.", 130) + "com", []string{name}, originAdvice},
+		{"https://" + strings.Repeat("a.", 125) + "name", []string{name}, originAdvice},
 		{"https://*", []string{whole}, "all subdomains"},
 		{"https://a.*.example.com", []string{whole}, "all subdomains"},
 		{"https://a*.example.com", []string{whole}, "all subdomains"},

@@ -191,6 +191,10 @@ func TestWhichRequestsAreChallenged(t *testing.T) {
 			if got != tt.want {
 				t.Errorf("got %s, want %s", got, tt.want)
 			}
+			code := serveOnce(newHandler(t, expired, withOrigins), request(tt.method, tt.path, tt.headers...)).StatusCode
+			if want := map[wantOutcome]int{challenged: 401, untouched: 302}[tt.want]; code != want {
+				t.Errorf("with a list of origins: status %d, want %d", code, want)
+			}
 		})
 	}
 }
@@ -294,21 +298,23 @@ func capture(t *testing.T) *bytes.Buffer {
 func TestMisplacedPluginWarnsOnce(t *testing.T) {
 	logged := capture(t)
 	for option, name := range map[string]string{"": "X-Authentik-Username", "remote-user": "Remote-User"} {
-		logged.Reset()
-		h := newHandler(t, passing("", answering(200)), func(c *Config) { c.HeaderField = option })
-		serveOnce(h, request("GET", "/", scripted))
-		serveOnce(h, request("GET", "/", scripted, "X-Other: secret"))
-		if logged.Len() > 0 {
-			t.Errorf("warned without cause: %s", logged.String())
-		}
-		serveOnce(h, request("GET", "/", name+": secret"))
-		serveOnce(h, request("GET", "/", name+": secret"))
-		text := logged.String()
-		if strings.Count(text, "list it before forwardAuth") != 1 || !strings.Contains(text, "reauth@docker") || !strings.Contains(text, name) {
-			t.Errorf("%s: want one warning that names the middleware and the mend, got %q", name, text)
-		}
-		if strings.Contains(text, "secret") {
-			t.Errorf("the warning repeats what the request says: %q", text)
+		for _, how := range []string{scripted, navigate} {
+			logged.Reset()
+			h := newHandler(t, passing("", answering(200)), func(c *Config) { c.HeaderField = option })
+			serveOnce(h, request("GET", "/", how))
+			serveOnce(h, request("GET", "/", how, "X-Other: secret"))
+			if logged.Len() > 0 {
+				t.Errorf("warned without cause: %s", logged.String())
+			}
+			serveOnce(h, request("GET", "/", how, name+": secret"))
+			serveOnce(h, request("GET", "/", how, name+": secret"))
+			text := logged.String()
+			if strings.Count(text, "list it before forwardAuth") != 1 || !strings.Contains(text, "reauth@docker") || !strings.Contains(text, name) {
+				t.Errorf("%s, %s: want one warning that names the middleware and the mend, got %q", name, how, text)
+			}
+			if strings.Contains(text, "secret") {
+				t.Errorf("the warning repeats what the request says: %q", text)
+			}
 		}
 	}
 }
@@ -320,8 +326,8 @@ func TestNewReportsEveryProblem(t *testing.T) {
 		HeaderField:                   "X Y",
 		RefreshPath:                   "/outpost.goauthentik.io/refresh",
 		LoginURLs:                     []string{"/", "https://auth.example.com/login?next=/"},
-		AuthPaths:                     []string{"/outpost.goauthentik.io", "", "outpost"},
-		AccessControlAllowOriginList:  []string{"*", "https://app.example.com/"},
+		AuthPaths:                     []string{"/outpost.goauthentik.io", "", "outpost", "/"},
+		AccessControlAllowOriginList:  []string{"*", "https://app.example.com/", "app.example.com"},
 		AccessControlAllowCredentials: true,
 		AccessControlAllowMethods:     []string{"TRACE", "patch", "GET, PUT"},
 		AccessControlAllowHeaders:     []string{"*"},
@@ -334,11 +340,12 @@ func TestNewReportsEveryProblem(t *testing.T) {
 		t.Fatal("no error")
 	}
 	want := []string{
-		"invalid configuration, 16 problems: (1) ",
+		"invalid configuration, 18 problems: (1) ",
 		`provider "authentic": is not known; write authentik, authelia, oauth2-proxy, tinyauth or traefik-forward-auth, or leave it out`,
 		`headerField "X Y": is not the name of a header`,
 		`authPaths "": the entry is blank; remove it`,
 		`authPaths "outpost": does not start with a slash; write a path prefix like "/outpost.goauthentik.io/"`,
+		`authPaths "/": matches every path; write`,
 		`refreshPath "/outpost.goauthentik.io/refresh": lies under "/outpost.goauthentik.io" of authPaths`,
 		`loginURLs "/": matches every path; write`,
 		`loginURLs "https://auth.example.com/login?next=/": a prefix has neither query nor fragment; write`,
@@ -351,6 +358,7 @@ func TestNewReportsEveryProblem(t *testing.T) {
 		`accessControlMaxAge "-1": is negative; write 0`,
 		`accessControlAllowOriginList "*": any site could act with the user's cookies; list the origins`,
 		`accessControlAllowOriginList "https://app.example.com/": an origin has no trailing slash; write "https://app.example.com"`,
+		`(18) accessControlAllowOriginList "app.example.com": has no scheme; write "https://app.example.com"`,
 	}
 	for _, part := range want {
 		if !strings.Contains(err.Error(), part) {

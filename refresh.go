@@ -282,7 +282,7 @@ func finish(w *responseWriter) {
 	}
 	// The trailers of a dropped answer are none of the plugin's.
 	for name := range w.Header() {
-		if len(name) > len(http.TrailerPrefix) && name[:len(http.TrailerPrefix)] == http.TrailerPrefix {
+		if strings.HasPrefix(name, http.TrailerPrefix) {
 			delete(w.Header(), name)
 		}
 	}

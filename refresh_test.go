@@ -67,11 +67,12 @@ func TestWrapperStreams(t *testing.T) {
 		name    string
 		status  int
 		length  string
-		flushed []bool // by the head, the first and the second write
+		flushed []bool // by the head, if there is a status, the first and the second write
 	}{
 		{"stream", 200, "", []bool{true, true, true}},
 		{"known length", 200, "6", []bool{false, true, true}},
 		{"error", 500, "", []bool{false, true, true}},
+		{"known length without a status", 0, "6", []bool{true, true}},
 	}
 	for _, tt := range tests {
 		tt := tt
@@ -86,8 +87,10 @@ func TestWrapperStreams(t *testing.T) {
 				if tt.length != "" {
 					rw.Header().Set("Content-Length", tt.length)
 				}
-				rw.WriteHeader(tt.status)
-				note()
+				if tt.status != 0 {
+					rw.WriteHeader(tt.status)
+					note()
+				}
 				for _, part := range []string{"one", "two"} {
 					if n, err := rw.Write([]byte(part)); n != 3 || err != nil {
 						t.Errorf("Write = %d, %v", n, err)
@@ -103,6 +106,19 @@ func TestWrapperStreams(t *testing.T) {
 				t.Errorf("body %q", rec.Body)
 			}
 		})
+	}
+}
+
+// plainWriter is a writer that can do nothing else.
+type plainWriter struct{ http.ResponseWriter }
+
+func TestWriterThatCannotFlush(t *testing.T) {
+	for want, next := range map[string]http.Handler{"from upstream": answering(404), challengeJSON: expired} {
+		rec := httptest.NewRecorder()
+		newHandler(t, next, nil).ServeHTTP(&plainWriter{rec}, request("GET", "/", scripted))
+		if rec.Flushed || rec.Body.String() != want {
+			t.Errorf("got %d %s", rec.Code, rec.Body)
+		}
 	}
 }
 
@@ -213,6 +229,7 @@ var loginCases = map[string]bool{
 
 	"/outpost.goauthentik.io/start?rd=/a;b&x=%zz":                                   true,
 	"/outpost.goauthentik.io/start?redirect_uri=/outpost.goauthentik.io/callback;x": true,
+	"/outpost.goauthentik.io/start?post_logout_redirect_uri=%2F":                    true,
 
 	"":                                     false,
 	"/":                                    false,
@@ -222,18 +239,19 @@ var loginCases = map[string]bool{
 	"/x/outpost.goauthentik.io/start":      false,
 	"/outpost.goauthentik.io/start/../x":   false,
 	"/outpost.goauthentik.io/start/%2e%2e": false,
-	"http://auth.example.com/application/o/authorize/":                                                 false,
-	"https://auth.example.com:8443/application/o/authorize/":                                           false,
-	"https://auth.example.com.evil.example/application/o/authorize":                                    false,
-	"https://login.example.net/any/path":                                                               false,
-	"https://auth.example.com/application/o/authorizer":                                                false,
-	"javascript:/outpost.goauthentik.io/start":                                                         false,
-	"ftp://app.example.com/outpost.goauthentik.io/start":                                               false,
-	"https://app.example.com/%zz":                                                                      false,
-	openIDURL:                                                                                          false,
-	"https://auth.example.com/application/o/authorize/?redirect_uri=":                                  false,
-	"https://auth.example.com/application/o/authorize/?redirect_uri=%25zz":                             false,
-	"https://auth.example.com/application/o/authorize/?redirect_uri=/outpost.goauthentik.io/../openid": false,
+	"http://auth.example.com/application/o/authorize/":                                                                     false,
+	"https://auth.example.com:8443/application/o/authorize/":                                                               false,
+	"https://auth.example.com.evil.example/application/o/authorize":                                                        false,
+	"https://login.example.net/any/path":                                                                                   false,
+	"https://auth.example.com/application/o/authorizer":                                                                    false,
+	"javascript:/outpost.goauthentik.io/start":                                                                             false,
+	"ftp://app.example.com/outpost.goauthentik.io/start":                                                                   false,
+	"https://app.example.com/%zz":                                                                                          false,
+	openIDURL:                                                                                                              false,
+	"https://auth.example.com/application/o/authorize/?redirect_uri=":                                                      false,
+	"https://auth.example.com/application/o/authorize/?redirect_uri=/openid;x":                                             false,
+	"https://auth.example.com/application/o/authorize/?redirect_uri=%25zz":                                                 false,
+	"https://auth.example.com/application/o/authorize/?redirect_uri=/outpost.goauthentik.io/../openid":                     false,
 	"https://auth.example.com/application/o/authorize/?redirect_uri=/outpost.goauthentik.io/callback&redirect_uri=/openid": false,
 
 	"/outpost.goauthentik.io/start?redirect_uri=/outpost.goauthentik.io/callback&redirect_uri=/openid;x": false,
@@ -615,7 +633,7 @@ func TestRefreshPathNeverLies(t *testing.T) {
 		})
 	}
 	// Nobody can tell, least of all by what Traefik answers itself.
-	for status, header := range map[int]string{401: dated, 302: "Location: /a", 308: "Location: https://app.example.com/", 403: "A: b", 429: "A: b", 499: "A: b", 503: dated} {
+	for status, header := range map[int]string{401: dated, 302: "Location: /a", 308: "Location: https://app.example.com/", 403: "A: b", 429: "A: b", 499: "A: b", 500: dated, 503: dated} {
 		h := newHandler(t, answering(status, header), nil)
 		for target, how := range map[string]string{"/_reauth": scripted, "/_reauth?probe": scripted, "/_reauth?rd=/a": navigate, "/_reauth?login": navigate} {
 			if res := serveOnce(h, request("GET", target, how)); res.StatusCode != status || bodyOf(res) != "from upstream" {
@@ -674,6 +692,10 @@ func TestBelieved(t *testing.T) {
 			// Authentik's logins are known, and so are those that are listed.
 			expect("in doubt", 302, 204, false)
 		}
+		// A redirect on the host is the app's own.
+		if got := serveOnce(h, request("GET", "/_reauth", scripted, "X-Status: 303")).StatusCode; got != 204 {
+			t.Errorf("%s, in doubt: got %d for a redirect on the host", name, got)
+		}
 		serveOnce(h, request("GET", "/good", scripted))
 		expect("at last", 401, 302, true)
 	}
@@ -682,14 +704,15 @@ func TestBelieved(t *testing.T) {
 // TestForgedHeader leaves a client's own header alone, by which nobody else's requests
 // become less certain.
 func TestForgedHeader(t *testing.T) {
-	h, _ := certain(t, "authentik", http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
+	next := http.HandlerFunc(func(rw http.ResponseWriter, req *http.Request) {
 		location := "https://id.example.com/"
 		if req.URL.Path == "/login" {
 			location = authorizeURL
 		}
 		rw.Header().Set("X-Got", req.Header.Get("X-Authentik-Username"))
 		answering(302, dated, "Location: "+location).ServeHTTP(rw, req)
-	}))
+	})
+	h, _ := certain(t, "authentik", next)
 	for target, want := range map[string]int{"/away": 302, "/login": 401} {
 		res := serveOnce(h, request("GET", target, scripted, "X-Authentik-Username: forged"))
 		if res.StatusCode != want || want == 302 && res.Header.Get("X-Got") != "forged" {
@@ -698,6 +721,11 @@ func TestForgedHeader(t *testing.T) {
 	}
 	if got := serveOnce(h, request("GET", "/away", scripted)).StatusCode; got != 401 {
 		t.Errorf("another client: got %d", got)
+	}
+	// A first visit keeps it, too: the plugin may be listed after forwardAuth.
+	res := serveOnce(newHandler(t, next, nil), request("GET", "/", navigate, "X-Authentik-Username: me"))
+	if got := res.Header.Get("X-Got"); got != "me" {
+		t.Errorf("a visit reaches the app with %q", got)
 	}
 }
 
@@ -953,6 +981,8 @@ var returnPaths = map[string]string{
 	"/_reauthx":                  "/_reauthx",
 	"/@evil.example":             "/@evil.example",
 	"/.well-known/x":             "/.well-known/x",
+	"/a%252520b":                 "/a%252520b",
+	"/" + strings.Repeat("a", maxReturnPath-1): "/" + strings.Repeat("a", maxReturnPath-1),
 
 	"":                                      "/",
 	"budget":                                "/",
@@ -983,6 +1013,7 @@ var returnPaths = map[string]string{
 	"/%255cevil.example":                    "/",
 	"/%25252525252fevil.example":            "/",
 	"/a%25252541":                           "/",
+	"/a%25252520b":                          "/",
 	"/%zz":                                  "/",
 	"/..":                                   "/",
 	"/../evil":                              "/",

@@ -10,6 +10,7 @@ const KEY = 'reauth /_reauth'
 const LOGIN = '/_reauth?login'
 const HOME = '/_reauth?rd='
 const HOUR = 60 * 60 * 1000
+const NOW = Date.UTC(2026, 0, 1)
 
 // What kind of visit the plugin may say it was.
 const KINDS = ['elsewhere', 'visit', 'framed']
@@ -40,7 +41,7 @@ class Workers {
 
 // A tab, whose storage outlasts a visit.
 class Tab {
-	now = Date.UTC(2026, 0, 1)
+	now = NOW
 	stored = new Map()
 	// Whether the session is good; undefined if nobody can tell.
 	active = false
@@ -82,6 +83,10 @@ class Tab {
 			},
 			addEventListener: (type, listener) => this.listeners.set(type, listener),
 			BroadcastChannel: class {
+				constructor(name) {
+					assert.equal(name, 'reauth')
+				}
+
 				set onmessage(listener) {
 					tab.listeners.set('message', listener)
 				}
@@ -95,7 +100,10 @@ class Tab {
 				replace: (url) => replaced.push(url),
 			},
 			setTimeout: (callback, limit) => this.late.set(limit, callback),
-			performance: { getEntriesByType: () => (given.type === 'unknown' ? [] : [{ type: given.type ?? 'navigate' }]) },
+			performance: {
+				getEntriesByType: (kind) =>
+					kind === 'navigation' && given.type !== 'unknown' ? [{ type: given.type ?? 'navigate' }] : [],
+			},
 			caches: {
 				open: async (name) => ({
 					put: async (key, response) => {
@@ -194,6 +202,16 @@ const cases = [
 		{ referrer: home, hash: `#${ORIGIN}/${'a'.repeat(4100)}#b` },
 		`${ORIGIN}/${'a'.repeat(4100)}#b`,
 	],
+	[
+		'no Navigation API: the tab has moved home from an address that is just not too long',
+		{ referrer: home, hash: `#${home}${'a'.repeat(4096 - home.length)}` },
+		home,
+	],
+	[
+		'no Navigation API: the tab has moved from an address too long for a referrer',
+		{ referrer: `${ORIGIN}/moved`, hash: `#${home}${'a'.repeat(4100)}` },
+		`${ORIGIN}/moved`,
+	],
 	['the referrer of another origin', { referrer: 'https://evil.example/a' }, home],
 	['the referrer of another origin that looks alike', { referrer: `${ORIGIN}.evil.example/a` }, home],
 	['a fragment of another origin', { hash: '#https://evil.example/a' }, home],
@@ -283,8 +301,8 @@ test('a login that came back without a session does not loop, and can be begun a
 		const tab = new Tab()
 		await tab.visit(app)
 		tab.active = active
-		const { going, back, login } = await tab.visit({ elsewhere: true })
-		assert.deepEqual([going.hidden, back.hidden, login.href], [true, false, LOGIN])
+		const { going, back, home, login } = await tab.visit({ elsewhere: true })
+		assert.deepEqual([going.hidden, back.hidden, home.hidden, login.href], [true, false, true, LOGIN])
 		tab.active = true
 		assert.equal(await tab.visit({ search: '?login', elsewhere: true }), `${ORIGIN}/app#here`)
 	}
@@ -320,9 +338,21 @@ test('a new trip forgets a place that nobody came back to', async () => {
 		await tab.trip({ ...entries([`${ORIGIN}/later`, SELF], 1), hash: `#${ORIGIN}/later` }),
 		`${ORIGIN}/later`,
 	)
-	await tab.visit(app)
-	tab.now += HOUR
-	assert.equal(await tab.trip(entries([`${ORIGIN}/later`, SELF], 1)), `${ORIGIN}/later`)
+})
+
+test('a place that nobody came back to counts for an hour, however often a login was in vain', async () => {
+	for (const [age, want] of [
+		[HOUR - 1, `${ORIGIN}/app#here`],
+		[HOUR, `${ORIGIN}/later`],
+	]) {
+		const tab = new Tab()
+		await tab.visit(app)
+		tab.now += age - 1
+		assert.equal((await tab.visit({ search: '?login', elsewhere: true })).back.hidden, false)
+		tab.now += 1
+		tab.active = true
+		assert.equal(await tab.visit(entries([`${ORIGIN}/later`, SELF], 1)), want)
+	}
 })
 
 test('who sends a browser here from another origin does not choose the place', async () => {
@@ -333,11 +363,11 @@ test('who sends a browser here from another origin does not choose the place', a
 		elsewhere: true,
 	}
 	const tab = new Tab()
-	const { going, back, login } = await tab.visit(evil)
-	assert.deepEqual([going.hidden, back.hidden, login.href], [true, true, LOGIN])
+	const { going, back, home, login } = await tab.visit(evil)
+	assert.deepEqual([going.hidden, back.hidden, home.hidden, login.href], [true, true, false, LOGIN])
 	tab.active = true
 	assert.equal(await tab.visit(evil), HOME)
-	await tab.visit({ ...evil, search: '?login', elsewhere: false })
+	assert.equal(await tab.visit({ ...evil, search: '?login', elsewhere: false }), HOME)
 	assert.equal(tab.stored.has(KEY) && JSON.parse(tab.stored.get(KEY)).place, undefined)
 })
 
@@ -368,8 +398,9 @@ test('what is stored by others is no place', async () => {
 		'',
 		'null',
 		'{}',
-		'{"place":"https://evil.example/","time":0}',
-		'{"place":"//evil.example/"}',
+		`{"place":"https://evil.example/","time":${NOW}}`,
+		`{"place":"//evil.example/","time":${NOW}}`,
+		`{"place":"${ORIGIN}/a"}`,
 	]) {
 		const tab = new Tab()
 		tab.active = true
@@ -458,13 +489,18 @@ test("who comes from elsewhere, or has a good session, goes the auth server's wa
 		const tab = new Tab()
 		tab.active = active
 		const from = refused({ elsewhere })
-		for (const goes of [true, false, true]) {
+		for (const [goes, rest] of [
+			[true, 9999],
+			[false, 1],
+			[true, 9000],
+		]) {
 			const ended = await tab.visit(from)
 			assert.equal(goes ? ended : typeof ended, goes ? 'https://auth.example.com/' : 'object')
-			tab.now += 9000
+			tab.now += rest
 		}
 		assert.equal(from.serviceWorker.registered.length, 3)
-		assert.equal(tab.stored.has(KEY), false)
+		// Nobody comes back to here, and another app has circles of its own.
+		assert.deepEqual([...tab.stored.keys()], [`${KEY} went`])
 		assert.deepEqual([...tab.kept], [['/_reauth?went', { time: tab.now - 9000 }]])
 		tab.now += HOUR
 		tab.full = true

@@ -6,6 +6,7 @@ import vm from 'node:vm'
 const source = await readFile(new URL('status.js', import.meta.url), 'utf8')
 const ORIGIN = 'https://app.example.com'
 const MINUTE = 60 * 1000
+const NOW = Date.UTC(2026, 0, 1)
 
 const idle = async () => {
 	for (let i = 0; i < 8; i++) await new Promise(setImmediate)
@@ -13,7 +14,7 @@ const idle = async () => {
 
 // Page is the page that tells how things stand, in a browser with these workers.
 class Page {
-	now = Date.UTC(2026, 0, 1)
+	now = NOW
 	stored = new Map()
 	elements = Object.fromEntries(
 		['app', 'session', 'worker', 'renewal', 'trip', 'silence', 'renew', 'login', 'done'].map((id) => [
@@ -53,7 +54,8 @@ class Page {
 			location: this.location,
 			sessionStorage: { setItem: (key, value) => this.stored.set(key, value) },
 			BroadcastChannel: class {
-				constructor() {
+				constructor(name) {
+					assert.equal(name, 'reauth')
 					page.channel = this
 				}
 			},
@@ -83,7 +85,8 @@ const registration = (told, scope = `${ORIGIN}/`) => {
 	const asked = []
 	const postMessage = ({ type }, [port]) => {
 		asked.push(type)
-		if (told) port.postMessage(typeof told === 'function' ? told(type) : told)
+		const answer = typeof told === 'function' ? told(type) : told
+		if (answer) port.postMessage(answer)
 	}
 	return { scope, asked, active: { postMessage } }
 }
@@ -91,10 +94,16 @@ const registration = (told, scope = `${ORIGIN}/`) => {
 const told = (more) => ({ version: 'v1.2.3', own: false, recovering: false, silent: true, pause: 0, ...more })
 
 test('the session', async () => {
+	const end = new Date(NOW + 5 * MINUTE).toLocaleTimeString()
 	for (const [probe, want, mark] of [
 		[() => Response.json({ active: false }), /^is not good$/, 'bad'],
 		[() => Response.json({ active: true }), /^is good; its end is not known$/, 'good'],
-		[() => Response.json({ active: true, expires_in: 300 }), /^is good until .*, for 5 minutes$/, 'good'],
+		[
+			() => Response.json({ active: true, expires_in: 300 }),
+			new RegExp(`^is good until ${end}, for 5 minutes$`),
+			'good',
+		],
+		[() => Response.json({ active: true, expires_in: 120 }), /for 2 minutes$/, 'good'],
 		[() => Response.json({ active: true, expires_in: 90 }), /for 90 seconds$/, 'good'],
 		[() => Response.json({ active: true, expires_in: 1 }), /for 1 second$/, 'good'],
 		[() => Response.json({ active: true, expires_in: 86_400 }), /for 24 hours$/, 'good'],
@@ -115,19 +124,21 @@ test('the session', async () => {
 })
 
 test('which worker is in charge', async () => {
-	for (const [registrations, want] of [
-		[[], 'none: nothing renews the session of this app'],
-		[[registration(told())], 'the app’s own, with the refresh script in front, of v1.2.3'],
-		[[registration(told({ own: true }))], 'the plugin’s own, of v1.2.3'],
-		[[registration(told({ recovering: true }))], 'the recovery script, in place of the app’s own, of v1.2.3'],
-		[[{ scope: `${ORIGIN}/`, active: null }], 'one is being installed'],
+	for (const [registrations, want, mark] of [
+		[[], 'none: nothing renews the session of this app', 'bad'],
+		[[registration(told())], 'the app’s own, with the refresh script in front, of v1.2.3', 'good'],
+		[[registration(told({ own: true }))], 'the plugin’s own, of v1.2.3', 'good'],
+		[[registration(told({ recovering: true }))], 'the recovery script, in place of the app’s own, of v1.2.3', 'good'],
+		[[{ scope: `${ORIGIN}/`, active: null }], 'one is being installed', ''],
 		[
 			[registration(told(), `${ORIGIN}/a/b/`), registration(told({ own: true }), `${ORIGIN}/a/`)],
 			'the plugin’s own, of v1.2.3, for /a/',
+			'good',
 		],
 	]) {
 		const page = await new Page().show({ registrations })
 		assert.equal(page.text('worker'), want)
+		assert.equal(page.elements.worker.className, mark)
 	}
 })
 
@@ -137,28 +148,32 @@ test('a worker without the refresh script says nothing', async () => {
 	timer.callback()
 	await idle()
 	assert.equal(page.text('worker'), 'the app’s own, without the refresh script')
+	assert.equal(page.elements.worker.className, 'bad')
 	assert.equal(page.text('renewal'), 'not known without the refresh script')
 	assert.ok(page.elements.renew.disabled)
 })
 
 test('an app under a path of its own has a worker there', async () => {
+	const refresh = '/apps/a/_reauth'
+	const another = registration(told(), `${ORIGIN}/apps/b/`)
 	const page = await new Page().show({
-		refresh: '/apps/a/_reauth',
-		registrations: [registration(told(), `${ORIGIN}/apps/b/`), registration(told({ own: true }), `${ORIGIN}/apps/a/`)],
+		refresh,
+		registrations: [another, registration(told({ own: true }), `${ORIGIN}/apps/a/`)],
 	})
 	assert.equal(page.text('worker'), 'the plugin’s own, of v1.2.3')
 	assert.equal(page.text('app'), 'app.example.com/apps/a/')
+	assert.match((await new Page().show({ refresh, registrations: [another] })).text('worker'), /^none/)
 })
 
 test('renewals, trips and what hinders silence', async () => {
-	const time = Date.UTC(2026, 0, 1) - 5 * MINUTE
-	for (const [more, renewal, trip, silence] of [
+	const time = NOW - 5 * MINUTE
+	for (const [more, renewal, trip, silence, mark = 'good'] of [
 		[{}, /^none yet$/, /^no tab/, /^nothing is known/],
 		[{ renewed: { time } }, /5 minutes ago, in silence$/, /^no tab/, /^sessions are renewed/],
 		[{ renewed: { time, why: 'visit' } }, /, by a login$/, /^no tab/, /^nothing is known/],
-		[{ renewed: { time, why: 'login' } }, /, by a login$/, /^no tab/, /met a login/],
-		[{ renewed: { time }, why: 'policy' }, /, in silence$/, /^no tab/, /a policy is in the way/],
-		[{ silent: false }, /^none yet$/, /^no tab/, /cannot renew in silence/],
+		[{ renewed: { time, why: 'login' } }, /, by a login$/, /^no tab/, /met a login/, 'bad'],
+		[{ renewed: { time }, why: 'policy' }, /, in silence$/, /^no tab/, /a policy is in the way/, 'bad'],
+		[{ silent: false }, /^none yet$/, /^no tab/, /cannot renew in silence/, ''],
 		[{ trip: { time }, pause: 3 * MINUTE }, /^none/, /5 minutes ago; nobody is sent again for 3 minutes$/, /^nothing/],
 		[{ trip: { time } }, /^none/, /the pause is over$/, /^nothing/],
 	]) {
@@ -166,6 +181,7 @@ test('renewals, trips and what hinders silence', async () => {
 		assert.match(page.text('renewal'), renewal)
 		assert.match(page.text('trip'), trip)
 		assert.match(page.text('silence'), silence)
+		assert.equal(page.elements.silence.className, mark)
 	}
 })
 
@@ -174,8 +190,14 @@ test('the buttons', async () => {
 		[true, 'The session is good.'],
 		[false, 'It takes a login.'],
 	]) {
-		const there = registration((type) => told({ good: type === 'REAUTH_RENEW' ? good : undefined }))
-		const page = await new Page().show({ registrations: [there] })
+		const page = new Page()
+		const there = registration((type) => {
+			if (type !== 'REAUTH_RENEW') return told()
+			assert.ok(page.elements.renew.disabled)
+			assert.equal(page.text('done'), 'A renewal is under way …')
+			return told({ good })
+		})
+		await page.show({ registrations: [there] })
 		await page.elements.renew.onclick()
 		assert.equal(page.text('done'), done)
 		assert.ok(!page.elements.renew.disabled)
@@ -183,6 +205,19 @@ test('the buttons', async () => {
 		page.elements.login.onclick()
 		assert.equal(page.location.href, '/_reauth?login')
 		assert.equal(JSON.parse(page.stored.get('reauth /_reauth')).place, `${ORIGIN}/_reauth?status`)
+	}
+})
+
+test('a worker that does not answer, or is not there any more', async () => {
+	for (const goes of [false, true]) {
+		const registrations = [registration((type) => (type === 'REAUTH_STATUS' ? told() : undefined))]
+		const page = await new Page().show({ registrations })
+		if (goes) registrations.pop()
+		const over = page.elements.renew.onclick()
+		await idle()
+		if (!goes) page.timers.find(({ limit }) => limit === 90_000).callback()
+		await over
+		assert.equal(page.text('done'), 'The worker did not answer.')
 	}
 })
 

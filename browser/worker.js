@@ -428,7 +428,7 @@
 	// tend keeps the trust while requests are left to the browser.
 	const tend = (event) => {
 		if (age() > LOOK_PAUSE) event.waitUntil(look())
-		if (!startPath || session?.left === undefined) return
+		if (!startPath || session.left === undefined) return
 		const span = Math.min(AHEAD, length / 4)
 		if (session.left - age() < span && Math.abs(Date.now() - aheadAt) > span) event.waitUntil(renewAhead())
 	}
@@ -447,7 +447,7 @@
 		}
 		// A renewal that ended after the request had left serves it too.
 		const good = seen !== renewals || (await ensure())
-		if (good && replay && tries > 0) return send(replay, tries > 1 ? replay.clone() : undefined, tries - 1)
+		if (good && replay) return send(replay, tries > 1 ? replay.clone() : undefined, tries - 1)
 		if (good === false) {
 			if (lost && !lost.paths.includes(path)) {
 				await setLost({ ...lost, paths: [...lost.paths, path].slice(-MOST_PATHS) })

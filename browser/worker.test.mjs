@@ -74,6 +74,8 @@ class Scope extends EventTarget {
 class Caches {
 	stores = new Map()
 	used = new Set()
+	// The keys that were put or deleted.
+	keys = new Set()
 	// The methods that fail, and those that do not come to an end.
 	broken = new Set()
 	stuck = new Set()
@@ -86,6 +88,7 @@ class Caches {
 	async match(key, { cacheName = 'all of them' } = {}) {
 		await this.#use('match')
 		this.used.add(cacheName)
+		this.keys.add(key)
 		for (const [name, store] of this.stores) {
 			if (cacheName !== 'all of them' && name !== cacheName) continue
 			const found = store.get(absolute(key))
@@ -101,10 +104,12 @@ class Caches {
 		return {
 			put: async (key, response) => {
 				await this.#use('put')
+				this.keys.add(key)
 				store.set(absolute(key), response)
 			},
 			delete: async (key) => {
 				await this.#use('delete')
+				this.keys.add(key)
 				return store.delete(absolute(key))
 			},
 		}
@@ -604,6 +609,7 @@ test('in the last two seconds of a session requests get through', async () => {
 for (const [what, jump] of [
 	['a clock that is set forward', (browser) => (browser.now += MINUTE)],
 	['a clock that is set back', (browser) => (browser.now -= MINUTE)],
+	['a clock that is set back by a second', (browser) => (browser.now -= SECOND)],
 	['a machine that has slept', (browser) => (browser.now += 3 * SECOND)],
 ]) {
 	test(`${what} ends the trust`, async () => {
@@ -661,6 +667,16 @@ test('a machine that sleeps while a probe is under way does not believe how long
 	assert.equal(await answer, '200 answer to /a')
 	browser.pass(SECOND / 2)
 	assert.notEqual(worker.ask('/b'), undefined)
+})
+
+test('clocks that are no more than two seconds apart are believed', async () => {
+	const browser = new Browser()
+	browser.validity = 3600
+	browser.begin()
+	const worker = browser.start()
+	await worker.get('/a')
+	browser.now += 2 * SECOND
+	assert.equal(worker.ask('/b'), undefined)
 })
 
 test('what goes to the refresh path or to the auth server ends the trust', async () => {
@@ -763,6 +779,7 @@ test('an edit is relayed, whatever is trusted', async () => {
 		[post('/a', 'body', { 'Content-Type': 'text/plain;charset=UTF-8' }), 'POST /a body'],
 		[post('/a', 'a=b', { 'Content-Type': 'application/x-www-form-urlencoded' }), 'POST /a a=b'],
 		[post('/a', 'body', { 'Content-Type': 'application/actual-sync' }), 'POST /a body'],
+		[post('/a', 'body', { 'Content-Type': 'application/json;profile="image/png"' }), 'POST /a body'],
 		[new WorkerRequest('/a', { method: 'DELETE' }), 'DELETE /a'],
 	]) {
 		const browser = new Browser()
@@ -1033,9 +1050,9 @@ test('a probe that does not end is given up after ten seconds', async () => {
 // ---- Renewing ahead ----
 
 test('a session whose end is known is renewed before it, while somebody looks', async () => {
-	for (const [validity, span] of [
-		[20, 4.5],
-		[600, 60],
+	for (const [validity, span, step] of [
+		[20, 4.5, SECOND],
+		[600, 60, 20 * SECOND],
 	]) {
 		const browser = new Browser()
 		browser.validity = validity
@@ -1047,12 +1064,12 @@ test('a session whose end is known is renewed before it, while somebody looks', 
 		await poll()
 		const begun = browser.end
 		while (browser.end === begun) {
-			browser.pass(SECOND / 2)
+			browser.pass(step / 2)
 			await poll()
 		}
 		assert.ok(begun - 2 * SECOND - browser.now <= span * SECOND, `${begun - browser.now} ms before`)
-		for (let passed = 0; passed < 10 * validity; passed++) {
-			browser.pass(SECOND)
+		for (let passed = 0; passed < 10 * validity * SECOND; passed += step) {
+			browser.pass(step)
 			await poll()
 		}
 		assert.equal(browser.count(RENEWAL), 0)
@@ -1085,7 +1102,7 @@ test('nothing is renewed ahead for tabs that nobody looks at, where there is no 
 		await worker.get('/a')
 		browser.pass(50 * SECOND)
 		await worker.get('/b')
-		assert.equal(browser.count(AHEAD), 0)
+		assert.ok(!browser.seen.some((line) => line.includes('?rd=')))
 	}
 })
 
@@ -1231,6 +1248,48 @@ test('a probe from before a renewal says nothing about what came of it', async (
 	release()
 	await Promise.all(work)
 	assert.equal(worker.ask('/b'), undefined)
+})
+
+test('a renewal in vain serves nobody', async () => {
+	for (const silent of [true, false]) {
+		const browser = new Browser()
+		browser.tab.visibilityState = 'hidden'
+		browser.expire(false)
+		const release = browser.hold('/slow')
+		const worker = browser.start({ silent })
+		const slow = worker.get(post('/slow', 'body'))
+		await idle()
+		assert.equal(await worker.get('/a'), FAILED)
+		release()
+		assert.equal(await slow, FAILED)
+		assert.equal(browser.count('POST /slow body'), 1)
+	}
+})
+
+test('nothing is asked or sent beside a renewal', async () => {
+	const browser = new Browser()
+	browser.expire(true)
+	const release = browser.hold(REFRESH)
+	const worker = browser.start()
+	const answers = [worker.get('/a')]
+	await idle()
+	browser.pass(4 * SECOND)
+	answers.push(worker.get('/b'), worker.get(post('/c', 'body')))
+	await idle()
+	assert.deepEqual(browser.seen, [PROBE, RENEWAL])
+	release()
+	assert.deepEqual(await Promise.all(answers), ['200 answer to /a', '200 answer to /b', '200 answer to body'])
+})
+
+test('where nobody can tell, nothing is asked again for three seconds', async () => {
+	const browser = new Browser()
+	browser.broken = true
+	const worker = browser.start({ app: relaying })
+	for (let i = 0; i < 2; i++) assert.equal(await worker.get(upload('/a')), '502 broken')
+	assert.equal(browser.count(PROBE), 1)
+	browser.pass(3 * SECOND)
+	assert.equal(await worker.get(upload('/a')), '502 broken')
+	assert.equal(browser.count(PROBE), 2)
 })
 
 test('a renewal in vain is made once more', async () => {
@@ -1403,20 +1462,19 @@ test('nothing is asked for a while after a renewal in vain, longer each time', a
 		browser.tab.visibilityState = 'hidden'
 		browser.expire(false)
 		let worker = browser.start()
-		const waits = []
-		let since = browser.now
-		for (let i = 0; i < 600 * 12; i++) {
-			if (restart) worker = browser.start()
+		assert.equal(await worker.get('/poll'), FAILED)
+		for (const wait of [30, 60, 120, 240, 480, 960, 1800, 1800, 1800]) {
 			const before = browser.count(RENEWAL)
-			assert.equal(await worker.get('/poll'), FAILED)
-			if (browser.count(RENEWAL) > before) {
-				waits.push((browser.now - since) / SECOND)
-				since = browser.now
+			for (const [time, renewals] of [
+				[wait * SECOND - 1, 0],
+				[1, 1],
+			]) {
+				browser.pass(time)
+				if (restart) worker = browser.start()
+				assert.equal(await worker.get('/poll'), FAILED)
+				assert.equal(browser.count(RENEWAL), before + renewals)
 			}
-			browser.pass(5 * SECOND)
-			if (waits.length > 9) break
 		}
-		assert.deepEqual(waits, [0, 30, 60, 120, 240, 480, 960, 1800, 1800, 1800])
 		// Once before it was known that the path is refused.
 		assert.equal(browser.count('GET /poll'), 1)
 		assert.equal(browser.count(RENEWAL), 11)
@@ -1436,6 +1494,7 @@ test('many refused paths are not asked for again', async () => {
 	}
 	await poll(['/first'])
 	assert.equal(await poll(paths.slice(0, 100)), 100)
+	assert.equal(await poll(Array(250).fill(paths[0])), 0)
 	assert.equal(await poll(paths.slice(0, 100)), 0)
 	// So many are kept, and no more.
 	await poll(paths)
@@ -1447,9 +1506,9 @@ test('a login that nobody here could see is noticed while somebody looks', async
 	const browser = new Browser()
 	browser.expire(false)
 	const worker = browser.start()
-	for (let hours = 0; hours < 3 * 60; hours++) {
+	for (let minutes = 0; minutes < 3 * 60; minutes += 3) {
 		await worker.get('/poll')
-		browser.pass(MINUTE)
+		browser.pass(3 * MINUTE)
 	}
 	browser.session = true
 	browser.pass(MINUTE)
@@ -1535,6 +1594,24 @@ test('once the session is good it is as if nothing had been', async () => {
 	assert.equal(await worker.get('/a'), FAILED)
 	assert.equal(browser.count('GET /a'), 3)
 	assert.equal(browser.count(RENEWAL), 4)
+})
+
+test('the next run does not know of a wait that has ended', async () => {
+	const browser = new Browser()
+	browser.tab.visibilityState = 'hidden'
+	browser.expire(false)
+	const worker = browser.start()
+	for (let i = 0; i < 2; i++) {
+		assert.equal(await worker.get('/a'), FAILED)
+		browser.pass(31 * SECOND)
+	}
+	// Somebody looks, who has logged in, half a minute before the end.
+	browser.session = true
+	browser.tab.visibilityState = 'visible'
+	assert.equal(await worker.get('/a'), '200 answer to /a')
+	browser.tab.visibilityState = 'hidden'
+	browser.expire(true)
+	assert.equal(await browser.start().get('/a'), '200 answer to /a')
 })
 
 // ---- Trips ----
@@ -1770,10 +1847,14 @@ test('what is asked for while a tab passes through the login is served once that
 	worker.ask(navigation(`${REFRESH}?login`))
 	const answer = worker.get(post('/a', 'body'))
 	const cached = worker.cache.add('/cached')
-	await idle()
-	browser.begin()
+	// It may take almost five seconds.
+	const asked = browser.now
+	browser.onrequest = () => {
+		if (browser.now - asked >= 4.75 * SECOND) browser.begin()
+	}
 	assert.equal(await worker.wait(answer), '200 answer to body')
 	await worker.wait(cached)
+	browser.onrequest = undefined
 	assert.deepEqual(worker.added, ['/cached'])
 	assert.deepEqual(browser.tab.visits, [])
 	assert.equal(browser.count(RENEWAL), 0)
@@ -1792,7 +1873,9 @@ test('while nobody can tell what a tab at the login has come to, requests go as 
 	const answer = worker.get(post('/a', 'body'))
 	await idle()
 	browser.broken = true
+	const asked = browser.now
 	assert.equal(await worker.wait(answer), FAILED)
+	assert.ok(browser.now - asked < SECOND)
 	assert.equal(await worker.get('/a'), '502 broken')
 	assert.deepEqual(browser.tab.visits, [])
 })
@@ -1868,6 +1951,20 @@ test('a visit that is on its way is known to another run of the worker, and forg
 	browser.pass(MINUTE)
 	assert.equal(await browser.start().get('/a'), '200 answer to /a')
 	assert.equal(browser.count(RENEWAL), 1)
+})
+
+test('of two visits one is still known to another run when the other is there', async () => {
+	const browser = new Browser()
+	browser.expire(false)
+	browser.tabs = []
+	const worker = browser.start()
+	for (const tab of ['one', 'two']) worker.visit('/', { tab })
+	await idle()
+	worker.dispatch(withoutCookies('/page.js'), undefined, 'one')
+	await idle()
+	const update = browser.start({ recovering: true, active: worker })
+	assert.equal(await update.wait(update.extend('install')), 'rejected')
+	assert.equal(browser.count(RENEWAL), 0)
 })
 
 test('a visit that has led to a good session is no departure', async () => {
@@ -2413,6 +2510,40 @@ test('what a page has kept of its way to the login counts until the session is g
 	}
 })
 
+test('what was kept of a way to the login is over once a new run finds the session good, which tells so', async () => {
+	for (const [key, told] of [
+		['went', []],
+		['trip', ['back']],
+	]) {
+		const browser = new Browser()
+		const cache = await browser.caches.open('reauth')
+		await cache.put(`/_reauth?${key}`, Response.json({ time: browser.now }))
+		const worker = browser.start()
+		await worker.get('/a')
+		assert.deepEqual(browser.told, told)
+		const { renewed } = await question(worker, 'REAUTH_STATUS')
+		assert.deepEqual(renewed, told.length > 0 ? { time: browser.now, why: 'visit' } : undefined)
+		browser.expire(true)
+		browser.pass(6 * SECOND)
+		assert.equal(await worker.get('/a'), '200 answer to /a')
+		assert.equal(browser.count(RENEWAL), 1)
+	}
+})
+
+test('of two ways to the login the later one counts', async () => {
+	const browser = new Browser()
+	browser.expire(true)
+	const cache = await browser.caches.open('reauth')
+	await cache.put('/_reauth?went', Response.json({ time: browser.now }))
+	browser.pass(4 * MINUTE)
+	const worker = browser.start()
+	worker.ask(navigation(START))
+	await idle()
+	browser.pass(2 * MINUTE)
+	assert.equal(await worker.get('/a'), FAILED)
+	assert.equal(browser.count(RENEWAL), 0)
+})
+
 test('what a page has kept of its way to the login is over with the visit after it', async () => {
 	const browser = new Browser()
 	const worker = browser.start()
@@ -2593,6 +2724,18 @@ test('what happens is told on a channel', async () => {
 	assert.deepEqual(browser.told, [])
 })
 
+test('a refusal is told once, also where something has happened since that may have ended it', async () => {
+	const browser = new Browser()
+	browser.tab.visibilityState = 'hidden'
+	browser.expire(false)
+	const worker = browser.start()
+	assert.equal(await worker.get('/a'), FAILED)
+	assert.deepEqual(browser.told.splice(0), ['refused', 'login'])
+	worker.ask(REFRESH)
+	assert.equal(await worker.get('/a'), FAILED)
+	assert.deepEqual(browser.told, [])
+})
+
 test('a renewal ahead is told', async () => {
 	const browser = new Browser()
 	browser.validity = 40
@@ -2695,6 +2838,11 @@ test("the app's caches are left alone", async () => {
 	await worker.visit('/')
 	await worker.extend('activate')
 	assert.deepEqual([...browser.caches.used], ['reauth'])
+	// Nor is anything found there that the app did not put there.
+	assert.deepEqual(
+		[...browser.caches.keys].sort(),
+		['lost', 'renewed', 'trip', 'went'].map((key) => `${REFRESH}?${key}`),
+	)
 	assert.equal(traps.size, 2)
 })
 

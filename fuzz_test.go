@@ -225,7 +225,7 @@ func FuzzLoginURLs(f *testing.F) {
 			t.Errorf("%q matches %q", entry, whole+"x")
 		}
 		shown := browserPlace(place{scheme: "https", host: "app.example.com", path: "/"}, entry)
-		if want := (place{login.scheme, login.host, login.path}); login.host == "" {
+		if want := place(login); login.host == "" {
 			if shown != (place{"https", "app.example.com", shown.path}) || strings.TrimSuffix(shown.path, "/") != want.path {
 				t.Errorf("%q is the path %q, and %v to a browser", entry, login.path, shown)
 			}

@@ -129,10 +129,12 @@ test('whichever server goes wrong, an app sees what it sees without the plugin, 
 test('an auth server that goes wrong at the end of a session costs a failed edit, and nobody is sent anywhere', async (t) => {
 	const page = await arrive(t)
 	for (const fault of answers) {
-		await stand.expire('proxy')
+		await expire(page, stand, 'proxy')
 		await stand.behave({ Fault: fault })
-		const { status } = await call(page, `/api/${fault}`, edit)
-		assert(status === undefined || status > 400, `${fault}: ${status}`)
+		for (const options of [{}, edit]) {
+			const { status } = await call(page, `/api/${fault}`, options)
+			assert(status === undefined || status > 400, `${fault}: ${status}`)
+		}
 		await stand.behave({})
 		assert.equal((await call(page, `/api/${fault}`, edit)).status, 200, fault)
 		assert.equal(done(`/api/${fault}`), 1)

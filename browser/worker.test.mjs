@@ -702,6 +702,19 @@ test('what the probe has told of a session that may have changed since is asked 
 	assert.deepEqual(browser.seen, [PROBE, PROBE, RENEWAL, PROBE, 'GET /a'])
 })
 
+test("what is at another origin's path of the same name is the app's, and ends no trust", async () => {
+	const browser = new Browser()
+	const saw = []
+	const worker = browser.start({
+		app: (self) => self.addEventListener('fetch', ({ request }) => saw.push(request.url)),
+	})
+	await worker.get('/a')
+	const url = `https://other.example.com${REFRESH}`
+	assert.equal(worker.ask(url), undefined)
+	assert.equal(saw.at(-1), url)
+	assert.equal(worker.ask('/b'), undefined)
+})
+
 test('a new run of the worker trusts nothing', async () => {
 	const browser = new Browser()
 	await browser.start().get('/a')
@@ -1787,13 +1800,15 @@ test('a visit is settled once it has become a tab', async () => {
 	assert.equal(browser.count(RENEWAL), 1)
 })
 
-test('a visit that the app answers itself renews the session in silence', async () => {
-	const browser = new Browser()
-	browser.expire(true)
-	const worker = browser.start({ app: answering(() => new Response('app')) })
-	await worker.visit('/')
-	assert.ok(browser.session)
-	assert.deepEqual(browser.tab.visits, [])
+test('a visit that the app answers itself renews the session in silence, a reload too', async () => {
+	for (const cache of ['default', 'no-cache', 'reload']) {
+		const browser = new Browser()
+		browser.expire(true)
+		const worker = browser.start({ app: answering(() => new Response('app')) })
+		await worker.visit('/', { cache })
+		assert.ok(browser.session)
+		assert.deepEqual(browser.tab.visits, [])
+	}
 })
 
 test('a visit that the network leads to the login is not renewed beside that', async () => {
@@ -2468,6 +2483,19 @@ test("the plugin's own worker asks nothing beside a visit, and makes no renewal 
 	assert.equal(browser.count(RENEWAL), 2)
 })
 
+test("the plugin's own worker looks for its next version once after a visit", async () => {
+	const browser = new Browser()
+	const worker = browser.start({ script: `${REFRESH}?reauth-worker` })
+	for (let visits = 1; visits < 3; visits++) {
+		await worker.visit('/a')
+		for (const path of ['/a', '/b']) {
+			browser.pass(3 * SECOND)
+			await worker.get(path)
+			assert.equal(worker.updates, visits)
+		}
+	}
+})
+
 test("a visit with the plugin's own worker ends the wait, once it has come to a good session", async () => {
 	const browser = new Browser()
 	browser.tab.visibilityState = 'hidden'
@@ -2810,6 +2838,13 @@ test('a person can have the session renewed, good or not, and is sent nowhere', 
 	// Whoever has waited asks again at once.
 	browser.renewable = true
 	assert.equal((await question(worker, 'REAUTH_RENEW')).good, true)
+	// Nothing is tried where nobody can tell, nor where a good session cannot be renewed.
+	for (const broken of [true, false]) {
+		const other = new Browser()
+		other.broken = broken
+		assert.equal((await question(other.start({ startPath: '' }), 'REAUTH_RENEW')).good, broken ? undefined : true)
+		assert.deepEqual(other.seen, [PROBE])
+	}
 })
 
 test('who looks how things stand is at no login, and ends no trust', async () => {

@@ -76,6 +76,7 @@ class Caches {
 	used = new Set()
 	// The keys that were put or deleted.
 	keys = new Set()
+	writes = 0
 	// The methods that fail, and those that do not come to an end.
 	broken = new Set()
 	stuck = new Set()
@@ -104,11 +105,13 @@ class Caches {
 		return {
 			put: async (key, response) => {
 				await this.#use('put')
+				this.writes++
 				this.keys.add(key)
 				store.set(absolute(key), response)
 			},
 			delete: async (key) => {
 				await this.#use('delete')
+				this.writes++
 				this.keys.add(key)
 				return store.delete(absolute(key))
 			},
@@ -326,18 +329,21 @@ class Worker {
 		WorkerGlobalScope.prototype.fetch = browser.fetch
 		Object.defineProperty(this.scope, 'fetch', { get: () => WorkerGlobalScope.prototype.fetch })
 		const { added } = this
+		// As the real ones do, past the worker's fetch, and past each other.
+		const addAll = async (paths) => {
+			for (const path of paths) {
+				const response = await browser.fetch(path)
+				if (!response.ok) throw new TypeError('Request failed')
+				added.push(path)
+			}
+		}
 		class Cache {
-			// As the real ones do, past the worker's fetch.
-			async addAll(paths) {
-				for (const path of paths) {
-					const response = await browser.fetch(path)
-					if (!response.ok) throw new TypeError('Request failed')
-					added.push(path)
-				}
+			addAll(paths) {
+				return addAll(paths)
 			}
 
 			add(path) {
-				return this.addAll([path])
+				return addAll([path])
 			}
 		}
 		const context = {
@@ -2079,6 +2085,24 @@ test('a renewal is not tried once more beside a tab that has left for the login'
 	assert.deepEqual(browser.tab.visits, [])
 })
 
+test('nothing is asked for half a minute after one has waited for a tab at the login', async () => {
+	const browser = new Browser()
+	browser.expire(false)
+	browser.tab.visibilityState = 'hidden'
+	const worker = browser.start()
+	worker.ask(navigation(REFRESH))
+	assert.equal(await worker.wait(worker.get('/a')), FAILED)
+	for (const [time, asks] of [
+		[30 * SECOND - 1, false],
+		[1, true],
+	]) {
+		browser.pass(time)
+		const before = browser.count(PROBE)
+		assert.equal(await worker.wait(worker.get('/a')), FAILED)
+		assert.equal(browser.count(PROBE) > before, asks)
+	}
+})
+
 test('who waits for a tab at the login does not wait longer each time', async () => {
 	const browser = new Browser()
 	browser.expire(false)
@@ -2778,6 +2802,8 @@ test('a renewal ahead is told', async () => {
 test('a worker says how things stand', async () => {
 	const browser = new Browser()
 	const worker = browser.start()
+	// Other versions of the script ask by this name.
+	assert.equal(await question(worker, 'REAUTH_IN_CHARGE'), true)
 	const { version, ...first } = await question(worker, 'REAUTH_STATUS')
 	assert.match(version, /^v\d+\.\d+\.\d+$/)
 	assert.deepEqual(first, {
@@ -2879,6 +2905,17 @@ test("the app's caches are left alone", async () => {
 		['lost', 'renewed', 'trip', 'went'].map((key) => `${REFRESH}?${key}`),
 	)
 	assert.equal(traps.size, 2)
+})
+
+test('a probe that finds nothing new writes nothing', async () => {
+	const browser = new Browser()
+	const worker = browser.start()
+	await worker.get('/a')
+	const { writes } = browser.caches
+	browser.pass(4 * SECOND)
+	await worker.get('/a')
+	assert.equal(browser.count(PROBE), 2)
+	assert.equal(browser.caches.writes, writes)
 })
 
 for (const broken of [['match'], ['open'], ['put'], ['delete'], ['match', 'open', 'put', 'delete']]) {

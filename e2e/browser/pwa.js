@@ -278,15 +278,20 @@ export async function expire(page, stand, session) {
 	await distrust(page, stand)
 }
 
-// begin fetches a path for a page that may be left before there is an answer.
+// begin fetches a path for a page that may be left before there is an answer, or is left
+// already: a visit that was looked at meanwhile has it go to the login, too.
 export const begin = (page, path, options) =>
-	page.evaluate(
-		(path, options) => {
-			fetch(path, options).catch(() => {})
-		},
-		path,
-		options,
-	)
+	page
+		.evaluate(
+			(path, options) => {
+				fetch(path, options).catch(() => {})
+			},
+			path,
+			options,
+		)
+		.catch((error) => {
+			if (!/destroyed|navigation|unload/.test(error.message)) throw error
+		})
 
 // stopWorkers ends the workers of the profile, as the browser does when they idle.
 export async function stopWorkers(page) {

@@ -464,7 +464,7 @@
 		if (answer.status !== 401 || answer.headers.has('WWW-Authenticate') || !isOfOrigin(answer)) return false
 		if (refused > asked.clock) return true
 		const path = pathOf(answer)
-		if (vouched.has(path) || isLately(undefined)) return false
+		if (vouched.has(path) || isLately()) return false
 		if ((await look()) === false || refused > asked.clock) return true
 		vouched.add(path)
 		setTimeout(() => vouched.delete(path), LOOK_PAUSE)

@@ -195,8 +195,18 @@ type bench struct {
 	sessions map[string]string // cookies by host
 }
 
-func newBench(b *testing.B, s *stand.Stand) *bench {
-	return &bench{b, s, map[string]string{}}
+// newBench starts a stand of its own.
+func newBench(b *testing.B) *bench {
+	b.Helper()
+	return &bench{b, start(b), map[string]string{}}
+}
+
+// once is for what repeats by itself.
+func once(b *testing.B) {
+	b.Helper()
+	if b.N > 1 {
+		b.Skip("once is enough: it repeats by itself")
+	}
 }
 
 // session returns the cookies of somebody who is logged in at host.
@@ -295,10 +305,8 @@ func (r ratios) String() string {
 
 // BenchmarkTraefik compares the chains.
 func BenchmarkTraefik(b *testing.B) {
-	if b.N > 1 {
-		b.Skip("once is enough: it repeats by itself")
-	}
-	x := newBench(b, start(b))
+	once(b)
+	x := newBench(b)
 	all := rows()
 	key := func(r row) string { return r.kind + "|" + r.host }
 	type found struct{ perSecond, cpu, p50, p99 ratios }
@@ -372,10 +380,8 @@ func publish(b *testing.B, name, table string) {
 
 // BenchmarkLarge compares large bodies.
 func BenchmarkLarge(b *testing.B) {
-	if b.N > 1 {
-		b.Skip("once is enough: it repeats by itself")
-	}
-	x := newBench(b, start(b))
+	once(b)
+	x := newBench(b)
 	var t strings.Builder
 	t.WriteString("| body | through | throughput |\n| --- | --- | --- |\n")
 	for _, direction := range []struct {
@@ -441,15 +447,13 @@ func (x *bench) transfer(host, method, path string, size int64) time.Duration {
 // BenchmarkSockets compares what Traefik's memory grows by with idle WebSockets, each time
 // in a Traefik that has just started.
 func BenchmarkSockets(b *testing.B) {
-	if b.N > 1 {
-		b.Skip("once is enough: it repeats by itself")
-	}
+	once(b)
 	const sockets = 1000
 	found := ratios{}
 	for range 3 {
 		growth := map[string]float64{}
 		for _, host := range []string{floor, plugin} {
-			x := newBench(b, start(b))
+			x := newBench(b)
 			session := x.session(host)
 			dialer := websocket.Dialer{NetDialContext: stand.Dial}
 			open := func() *websocket.Conn {
@@ -485,11 +489,9 @@ func BenchmarkSockets(b *testing.B) {
 
 // BenchmarkMillion looks at Traefik's memory over a million requests.
 func BenchmarkMillion(b *testing.B) {
-	if b.N > 1 {
-		b.Skip("once is enough: it repeats by itself")
-	}
+	once(b)
 	const total, tenth = 1_000_000, 100_000
-	x := newBench(b, start(b))
+	x := newBench(b)
 	var mixed []row
 	for _, r := range rows() {
 		if r.host == plugin || r.host == list || r.host == own {
@@ -512,9 +514,7 @@ func BenchmarkMillion(b *testing.B) {
 
 // BenchmarkGrowth compares how cost grows.
 func BenchmarkGrowth(b *testing.B) {
-	if b.N > 1 {
-		b.Skip("once is enough: it repeats by itself")
-	}
+	once(b)
 	var t strings.Builder
 	t.WriteString("| what | ratio |\n| --- | --- |\n")
 	for _, n := range []int{1, 100, 500} {
@@ -527,7 +527,7 @@ func BenchmarkGrowth(b *testing.B) {
 		fmt.Fprintf(&t, "| time until a configuration with %d more routers is served | %s |\n", n, times)
 		fmt.Fprintf(&t, "| memory of Traefik with it | %s |\n", memory)
 	}
-	x := newBench(b, start(b))
+	x := newBench(b)
 	find := func(kind, host string) row {
 		all := rows()
 		return all[slices.IndexFunc(all, func(r row) bool { return r.kind == kind && r.host == host })]
@@ -586,7 +586,7 @@ func BenchmarkGrowth(b *testing.B) {
 // how much memory Traefik has then, in bytes.
 func reload(b *testing.B, middleware string, n int) (time.Duration, float64) {
 	b.Helper()
-	x := newBench(b, start(b))
+	x := newBench(b)
 	began := time.Now()
 	err := x.s.Configure(b.Context(), func(c *stand.Config) {
 		upstream := c.Routes[0].Upstream

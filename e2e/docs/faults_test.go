@@ -45,10 +45,16 @@ func testNames(t *testing.T, globs ...string) map[string]bool {
 	return names
 }
 
+// allTests returns the names of all tests of the project.
+func allTests(t *testing.T) map[string]bool {
+	t.Helper()
+	return testNames(t, "*_test.go", "e2e/*_test.go", "e2e/*/*_test.go", "browser/*.test.mjs", "e2e/browser/*.js")
+}
+
 // TestFaultsAreHeld finds in the table of what goes wrong tests that are gone, and tests of
 // that which the table lacks.
 func TestFaultsAreHeld(t *testing.T) {
-	all := testNames(t, "*_test.go", "e2e/*_test.go", "e2e/*/*_test.go", "browser/*.test.mjs", "e2e/browser/*.js")
+	all := allTests(t)
 	missing := testNames(t, "e2e/faults_test.go", "e2e/browser/faults.test.js")
 	rows := 0
 	for _, table := range readPages(t)["docs/faults.md"].Tables {
@@ -76,7 +82,7 @@ func TestFaultsAreHeld(t *testing.T) {
 
 // TestThreatsAreHeld finds in the table of threats tests that are gone.
 func TestThreatsAreHeld(t *testing.T) {
-	all := testNames(t, "*_test.go", "e2e/*_test.go", "e2e/*/*_test.go", "browser/*.test.mjs", "e2e/browser/*.js")
+	all := allTests(t)
 	rows := readPages(t)["SECURITY.md"].table(t, "Threats, and what holds them off")
 	if len(rows) < 10 {
 		t.Errorf("there are %d rows", len(rows))

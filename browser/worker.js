@@ -547,10 +547,13 @@
 	// lookForUpdate asks for the script now and then: a recovery script for the app's own,
 	// which can be had once the session is good, and the plugin's own worker for its next
 	// one, as no page of the app's registers it at each visit. Chromium may not ask by itself.
+	// A recovery script goes on, as a page may be idle from now on, and only what takes its
+	// place serves the app as it wants to be.
 	const lookForUpdate = () => {
 		if (registration.installing || registration.waiting || Date.now() - looked < UPDATE_PAUSE) return
 		looked = Date.now()
 		registration.update().catch(ignore)
+		if (recovering) setTimeout(look, LOOK_PAUSE)
 	}
 
 	// logIn sends the tab that the person looks at to the login and back. Tabs in
@@ -592,9 +595,10 @@
 	}
 
 	// becomeTab resolves to the tab of a visit once it shows the app. Engines differ in
-	// when clients.get tells: at once, with nothing or half a client, or in the end.
+	// when clients.get tells: at once, with nothing or half a client, or in the end. One that
+	// has asked for something and is not there soon was left: a next version waits for this.
 	const becomeTab = async (id) => {
-		for (let tries = ARRIVAL_LIMIT / ARRIVAL_PAUSE; tries > 0; tries--) {
+		for (let left = ARRIVAL_LIMIT; left > 0; left -= visits.has(id) ? ARRIVAL_PAUSE : ARRIVAL_LIMIT / 4) {
 			const tabs = await clients.matchAll({ type: 'window' })
 			const tab = tabs.find((client) => client.id === id)
 			if (tab) return tab

@@ -1938,6 +1938,30 @@ test("a visit is on its way until its page asks for something, or is a tab of th
 	assert.equal(browser.count(RENEWAL), 2)
 })
 
+test('a visit that was left once its page had asked for something is not looked for much longer', async () => {
+	const browser = new Browser()
+	browser.expire(true)
+	browser.tabs = []
+	const worker = browser.start({ app: shell })
+	const visited = browser.now
+	const visit = worker.visit('/', { tab: 'new' })
+	await idle()
+	worker.dispatch('/page.js', undefined, 'new')
+	await worker.wait(visit)
+	assert.ok(browser.now - visited <= 2 * SECOND)
+	// One that is there a little later is looked after as any other: a reload is a wish.
+	browser.expire(false)
+	worker.ask(REFRESH)
+	await worker.get('/a')
+	const late = worker.visit('/', { tab: 'late', cache: 'reload' })
+	await idle()
+	worker.dispatch(withoutCookies('/page.js'), undefined, 'late')
+	await idle()
+	browser.tabs = [new Tab({ id: 'late' })]
+	await worker.wait(late)
+	assert.equal(browser.tabs[0].visits.length, 1)
+})
+
 test('nothing waits long for a visit, nor at all for a tab that was sent after a renewal in vain', async () => {
 	for (const [leave, longest] of [
 		[(worker) => void worker.visit('/', { tab: 'none' }), 5 * SECOND],
@@ -2518,6 +2542,7 @@ test("the plugin's own worker looks for its next version once after a visit", as
 			assert.equal(worker.updates, visits)
 		}
 	}
+	assert.deepEqual(worker.timers, [])
 })
 
 test("a visit with the plugin's own worker ends the wait, once it has come to a good session", async () => {
@@ -2691,6 +2716,26 @@ test("a recovery script looks for the app's own once the session is good, every 
 	const refresh = browser.start()
 	await refresh.get('/a')
 	assert.equal(refresh.updates, 0)
+})
+
+test("a recovery script goes on looking for the app's own while its page is idle, as long as the session is good", async () => {
+	const browser = new Browser()
+	const worker = browser.start({ recovering: true })
+	await worker.get('/a')
+	const passes = async () => {
+		browser.pass(3 * SECOND)
+		worker.end(3 * SECOND)
+		await idle()
+	}
+	for (const looks of [1, 2, 3]) {
+		assert.equal(worker.updates, looks)
+		await passes()
+	}
+	browser.expire(true)
+	await passes()
+	assert.equal(worker.updates, 4)
+	assert.deepEqual(worker.timers, [])
+	assert.equal(browser.count(RENEWAL), 0)
 })
 
 test("a recovery script does not look for the app's own while there is a new one", async () => {

@@ -113,7 +113,7 @@ const uploads = (page, size) =>
 		const file = new File([new Uint8Array(size)], 'file.bin', { type: 'application/octet-stream' })
 		const form = new FormData()
 		form.append('file', file)
-		return [await send('/api/upload', form), await send('/api/upload', file)]
+		return [await send('/api/progress', form), await send('/api/progress', file)]
 	}, size)
 
 async function uploadsShow(t, engine) {

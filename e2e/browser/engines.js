@@ -90,13 +90,14 @@ function prepare(page) {
 
 // isCovered tells whether a worker with the refresh script controls the page, which it
 // is asked as the script asks. One without the script says nothing, which no event tells
-// before the limit.
+// before the limit. One that says no will not change its mind, and asked on it would never
+// have the rest that Chromium may want before another takes its place.
 const isCovered = async (limit) => {
 	const { controller } = navigator.serviceWorker
 	if (!controller) return false
 	const { port1, port2 } = new MessageChannel()
 	const answer = new Promise((resolve) => {
-		port1.onmessage = ({ data }) => resolve(data)
+		port1.onmessage = ({ data }) => data && resolve(true)
 		navigator.serviceWorker.addEventListener('controllerchange', () => resolve(false), { once: true })
 		setTimeout(resolve, limit, false)
 	})

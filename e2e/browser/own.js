@@ -297,7 +297,7 @@ async function keepsHtmx(t, engine) {
 	await expire(page, stand, 'proxy')
 	app.calls.length = 0
 	await page.evaluate(() => document.querySelector('button').click())
-	await page.waitForFunction(() => document.getElementById('shown').textContent.includes('"length":3'))
+	await page.waitForFunction(() => document.getElementById('shown')?.textContent.includes('"length":3'))
 	assert.deepEqual(
 		app.calls.map(({ method, path, body }) => `${method} ${path} ${body}`),
 		['POST /api/edit a=b'],

@@ -52,7 +52,7 @@ test("Node-RED's dashboard brings a worker of its own, beside the editor's", asy
 	const { stand, page } = await enterEditor(t, '/')
 	const dashboard = await newTab(page)
 	await dashboard.goto(`${stand.app}/dashboard/page1`)
-	const shown = () => dashboard.waitForFunction(() => document.body.innerText.includes('State'))
+	const shown = () => dashboard.waitForFunction(() => document.body?.innerText.includes('State'))
 	await shown()
 	await covered(dashboard)
 	// It takes the plugin's own for an older one of its own, and loads itself anew.

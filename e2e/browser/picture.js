@@ -12,7 +12,7 @@ try {
 	await page.setViewport({ width: 640, height: 560, deviceScaleFactor: 1 })
 	await page.goto(`${stand.app}/_reauth?status`)
 	await owned(page)
-	await page.waitForFunction(() => document.getElementById('renewal').textContent.includes('in silence'))
+	await page.waitForFunction(() => document.getElementById('renewal')?.textContent.includes('in silence'))
 	await page.evaluate(() => {
 		document.getElementById('app').textContent = 'app.example.com/'
 	})

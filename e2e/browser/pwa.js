@@ -156,7 +156,11 @@ export class Pwa {
 			return
 		}
 		const chunks = []
-		for await (const chunk of request) chunks.push(chunk)
+		for await (const chunk of request) {
+			chunks.push(chunk)
+			// A browser tells of an upload's progress now and then, on a fast machine never.
+			if (path === '/api/progress') await pause(1)
+		}
 		const body = Buffer.concat(chunks)
 		if (await this.#meet(request, response)) return
 		this.calls.push({ method: request.method, path, headers: request.headers, body })

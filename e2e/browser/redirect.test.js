@@ -150,6 +150,13 @@ const decideAll = (page, source, fragments) => {
 	return page.evaluate(`(${decide})(${script}, ${JSON.stringify(fragments)})`)
 }
 
+// hasEnded tells whether the page goes nowhere else: it is no longer the one at the refresh
+// path, or shows how things stand. One that has just begun has no element yet.
+const hasEnded = () => {
+	const { documentElement } = document
+	return documentElement && (!documentElement.dataset.refresh || document.getElementById('renew') !== null)
+}
+
 async function followsNoFragment(stand, page) {
 	const status = `${stand.app}/_reauth?status`
 	await page.goto(status)
@@ -168,7 +175,7 @@ async function followsNoFragment(stand, page) {
 		// What came before it is no page of the app's, so the fragment counts.
 		await page.goto('about:blank')
 		await page.goto(`${stand.app}/_reauth#${fragments[i]}`, { waitUntil: 'domcontentloaded' })
-		await page.waitForFunction(() => !document.documentElement.dataset.refresh || document.getElementById('renew'))
+		await page.waitForFunction(hasEnded)
 		assert.equal(page.url(), ended[i])
 	}
 }

@@ -30,8 +30,10 @@ FUZZTIME ?= 10m
 # What is measured: Traefik, Large, Sockets, Million, Growth.
 BENCH ?= .
 
-# How many sessions end in make soak, for each of Actual's clients.
+# How many sessions end in make soak, for each of Actual's clients, and how many tabs of
+# one browser meet the end of one.
 SOAK ?= 200
+TABS ?= 200
 
 # The least share of the plugin's statements that its own tests run, in percent.
 COVERAGE := 95
@@ -102,9 +104,10 @@ browser: engines build e2e/bin/oauth2-proxy ## Test the plugin and its scripts i
 	cd e2e && node --test --test-concurrency=2 --test-timeout=1200000 $(reporters) $(tests)
 
 .PHONY: soak
-soak: engines build ## Type payments into Actual while the session ends SOAK times, and see that none is lost
+soak: engines build ## Type payments into Actual while the session ends SOAK times, and meet an end in TABS tabs
 	cd e2e && go build -o bin/control ./control
-	cd e2e && SOAK=$(SOAK) node --test --test-timeout=3600000 --test-reporter=spec browser/silent.test.js
+	cd e2e && SOAK=$(SOAK) TABS=$(TABS) node --test --test-timeout=3600000 --test-reporter=spec \
+		--test-name-pattern='expiries in a row|share one renewal' browser/silent.test.js browser/pwa.test.js
 
 .PHONY: picture
 picture: engines build ## Draw docs/status.png, the page that tells how things stand

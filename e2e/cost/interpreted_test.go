@@ -8,10 +8,12 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"testing"
 
+	"github.com/rs/cors"
 	"github.com/rs/zerolog"
 	"github.com/traefik/traefik/v3/pkg/plugins"
 
@@ -217,6 +219,34 @@ func TestRequestsInterpreted(t *testing.T) {
 			t.Errorf("floor: status %d", status)
 		}
 	}
+	r, compiled := compiledPreflight(t, rows)
+	if status := sender(r, rows.Browser, compiled)(); status != http.StatusOK {
+		t.Errorf("compiled preflight: status %d", status)
+	}
+}
+
+// compiledPreflight returns the preflight of the rows, and a middleware for it that is
+// compiled into a server: what the answer costs by itself.
+func compiledPreflight(t testing.TB, rows *rows) (*request, http.Handler) {
+	t.Helper()
+	i := slices.IndexFunc(rows.Requests, func(r *request) bool { return r.Name == "preflight" })
+	if i < 0 {
+		t.Fatal("there is no preflight among the rows")
+	}
+	r := rows.Requests[i]
+	list := func(option string) (values []string) {
+		for _, value := range r.Options[option].([]any) {
+			values = append(values, value.(string))
+		}
+		return values
+	}
+	return r, cors.New(cors.Options{
+		AllowedOrigins:   list("accessControlAllowOriginList"),
+		AllowedMethods:   list("accessControlAllowMethods"),
+		AllowedHeaders:   list("accessControlAllowHeaders"),
+		AllowCredentials: true,
+		MaxAge:           int(r.Options["accessControlMaxAge"].(float64)),
+	}).Handler(rows.Upstreams[r.Upstream].handler())
 }
 
 // processor returns the processor time that this program has used, in nanoseconds.
@@ -258,6 +288,8 @@ func BenchmarkServeHTTPInterpreted(b *testing.B) {
 	run("nothing", rows.Requests[0], passed)
 	run("floor: hands on", rows.Requests[0], floor(false))
 	run("floor: wraps", rows.Requests[0], floor(true))
+	r, compiled := compiledPreflight(b, rows)
+	run("preflight, by rs/cors", r, compiled)
 	for _, r := range rows.Requests {
 		run(r.Name, r, build(b, builder, "reauth", r.Options, rows.Upstreams[r.Upstream].handler()))
 	}

@@ -501,7 +501,10 @@
 		if (!isTrusted() && (lost || renewal || unproven > 0)) await ensure()
 		unproven++
 		try {
-			return await send(request, replay)
+			const answer = await send(request, replay)
+			// Where all is relayed nothing else would tell when to renew ahead.
+			if (startPath && !session) look()
+			return answer
 		} finally {
 			unproven--
 		}

@@ -1107,6 +1107,30 @@ test('an edit renews ahead like any other request', async () => {
 	assert.equal(browser.count(AHEAD), 1)
 })
 
+test('an app that sends nothing but edits has its session renewed ahead, by a new run of the worker too', async () => {
+	for (const send of [(worker) => worker.get(post('/a', 'body')), (worker) => worker.scope.fetch('/a')]) {
+		const browser = new Browser()
+		browser.validity = 5 * 60
+		browser.begin()
+		const worker = browser.start()
+		for (const probes of [1, 1]) {
+			await send(worker)
+			await idle()
+			assert.equal(browser.count(PROBE), probes)
+		}
+		browser.pass(4.5 * MINUTE)
+		await worker.get(post('/a', 'body'))
+		await idle()
+		assert.equal(browser.count(AHEAD), 1)
+		// Where nobody could renew ahead there is no need to know.
+		const other = browser.start({ startPath: '' })
+		const before = browser.count(PROBE)
+		await send(other)
+		await idle()
+		assert.equal(browser.count(PROBE), before)
+	}
+})
+
 test('nothing is renewed ahead for tabs that nobody looks at, where there is no path for it, or without an end', async () => {
 	for (const [visibilityState, startPath, validity] of [
 		['hidden', START, 60],
@@ -2293,7 +2317,7 @@ test("another's 401 is not asked about: it has a challenge, comes from elsewhere
 			asked.push(input.url ?? input)
 			return answer
 		}
-		assert.equal(await browser.start().scope.fetch('/a', init), answer)
+		assert.equal(await browser.start({ startPath: '' }).scope.fetch('/a', init), answer)
 		assert.deepEqual(asked, [absolute('/a')])
 	}
 })

@@ -15,7 +15,18 @@ import {
 	newPerson,
 	placeOf,
 } from './engines.js'
-import { atApp, begin, call, compare, expire, handWritten, logInAndBack, Pwa, stopWorkers } from './pwa.js'
+import {
+	atApp,
+	begin,
+	call,
+	compare,
+	enterCovered,
+	expire,
+	handWritten,
+	logInAndBack,
+	Pwa,
+	stopWorkers,
+} from './pwa.js'
 import { Stand } from './stand.js'
 
 // One stand and one browser do for all of them but the comparisons. Everyone has a profile.
@@ -300,6 +311,39 @@ test('a worker that is stopped in the middle of a hold or a renewal loses nothin
 		await stand.behave({})
 		assert.equal((await answer).status, 200, what)
 		assert.equal(done('/api/point'), 1, what)
+		await serves(page)
+	}
+	await isUndisturbed(page)
+})
+
+test('a worker that is stopped while it renews ahead loses nothing', async (t) => {
+	const own = await enterCovered(t, handWritten, { KnownEnd: true, TokenValidity: 16 })
+	await own.stand.behave({ LoginFault: 'hang' })
+	const save = () => call(own.page, '/api/save', edit)
+	await until('a renewal ahead', async () => (await save()) && (await own.stand.hanging()) > 0)
+	await stopWorkers(own.page)
+	await own.stand.behave({})
+	assert.equal((await save()).status, 200)
+	await expire(own.page, own.stand, 'proxy')
+	assert.equal((await save()).status, 200)
+	assert.deepEqual(own.page.visited, [])
+	assert.equal(await own.stand.logins(), 1)
+	assert.equal((await own.stand.requests()).filter(({ DownstreamStatus }) => DownstreamStatus === 401).length, 1)
+})
+
+test('a page that is frozen in the middle of a hold goes on when it is shown again', async (t) => {
+	const page = await arrive(t)
+	const session = await page.createCDPSession()
+	for (const options of [{}, edit]) {
+		app.calls.length = 0
+		await renews(page)
+		const answer = call(page, '/api/frozen', options)
+		await isHanging()
+		await session.send('Page.setWebLifecycleState', { state: 'frozen' })
+		await stand.behave({})
+		await until('the renewal', async () => (await stand.hanging()) === 0)
+		await session.send('Page.setWebLifecycleState', { state: 'active' })
+		assert.equal((await answer).status, 200)
 		await serves(page)
 	}
 	await isUndisturbed(page)

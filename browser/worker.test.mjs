@@ -1131,6 +1131,15 @@ test('an app that sends nothing but edits has its session renewed ahead, by a ne
 	}
 })
 
+test("what the app's worker uploads is not asked about while the session is trusted", async () => {
+	const browser = new Browser()
+	browser.validity = 60
+	browser.begin()
+	const worker = browser.start()
+	for (let tries = 0; tries < 3; tries++) await worker.scope.fetch(upload('/a'))
+	assert.equal(browser.count(PROBE), 1)
+})
+
 test('nothing is renewed ahead for tabs that nobody looks at, where there is no path for it, or without an end', async () => {
 	for (const [visibilityState, startPath, validity] of [
 		['hidden', START, 60],
@@ -1556,6 +1565,28 @@ test('a login that nobody here could see is noticed while somebody looks', async
 	browser.session = true
 	browser.pass(MINUTE)
 	assert.equal(await worker.get('/poll'), '200 answer to /poll')
+})
+
+test('while nothing is asked a look is taken twice a minute at most, and only for somebody who looks', async () => {
+	for (const [visibilityState, looks] of [
+		['visible', 1],
+		['hidden', 0],
+	]) {
+		const browser = new Browser()
+		browser.expire(false)
+		const worker = browser.start()
+		for (let tries = 0; tries < 3; tries++) {
+			browser.pass(6 * MINUTE)
+			await worker.get('/poll')
+		}
+		browser.tab.visibilityState = visibilityState
+		const before = browser.count(PROBE)
+		for (let seconds = 0; seconds < 60; seconds += 5) {
+			browser.pass(5 * SECOND)
+			assert.equal(await worker.get('/poll'), FAILED)
+		}
+		assert.equal(browser.count(PROBE), before + looks)
+	}
 })
 
 test('what needs no session is served all the same', async () => {

@@ -77,9 +77,10 @@
 	const ARRIVAL_PAUSE = SECOND / 4
 	// How long the worker in charge may take to say that it has the script.
 	const ANSWER_LIMIT = 5 * SECOND
-	// How long to wait between two looks for a newer script, and before asking
-	// again to take over.
+	// How long to wait between two looks for a newer script, how often a recovery script looks
+	// again by itself, and how long to wait before asking again to take over.
 	const UPDATE_PAUSE = 2 * SECOND
+	const MOST_LOOKS = 4
 	// How long storage may take. Requests wait for it.
 	const STORAGE_LIMIT = 4 * SECOND
 	const TAKE_OVER_PAUSE = SECOND
@@ -118,6 +119,7 @@
 	const WENT = '/_reauth?went'
 	const LOST = `${refreshPath}?lost`
 	const RENEWED = `${refreshPath}?renewed`
+	const LENGTH = `${refreshPath}?length`
 	const pause = (time) => new Promise((resolve) => setTimeout(resolve, time))
 	const orGiveUp = (stored) => Promise.race([stored.catch(ignore), pause(STORAGE_LIMIT)])
 	const recall = (key) => orGiveUp(caches.match(key, { cacheName: CACHE }).then((found) => found?.json()))
@@ -168,14 +170,20 @@
 	let lost
 	// Resolves once both are what they were when the last run ended, unless this one
 	// knows better by then.
-	const recalled = Promise.all([recall(TRIP), recall(LOST)]).then(([lastTrip, lastLost]) => {
-		if (session?.good) return
-		trip ??= lastTrip
-		lost ??= lastLost
-	})
-	// When a newer script was looked for, and whether a visit has come since.
+	const recalled = Promise.all([recall(TRIP), recall(LOST), recall(LENGTH)]).then(
+		([lastTrip, lastLost, lastLength]) => {
+			length ||= lastLength ?? 0
+			if (session?.good) return
+			trip ??= lastTrip
+			lost ??= lastLost
+		},
+	)
+	// When a newer script was looked for, whether a visit has come since, and when and how
+	// often a recovery script looks again, since a page has asked for something.
 	let looked = 0
 	let visited = false
+	let again
+	let looks = 0
 	// Whether the app has its pages preloaded, undefined until that is known.
 	let preloads
 
@@ -256,10 +264,14 @@
 		// The session may have changed meanwhile.
 		if (before !== doubts) return ask(isSilent)
 		note({ asked, told: now(), good, left })
+		if (recovering && good !== false) lookOn()
 		if (good) {
-			length = Math.max(length, left ?? 0)
 			if (recovering) lookForUpdate()
 			await recalled
+			if (left > length) {
+				length = left
+				remember(LENGTH, length)
+			}
 			if (isSilent) await noteRenewal('renewed')
 			else if (lost || trip) await noteRenewal('back', lost?.why ?? 'visit')
 			await Promise.all([setTrip(), setLost()])
@@ -425,12 +437,24 @@
 		return good === false ? renew() : good
 	}
 
+	// isDue tells whether a known end is near enough to renew ahead.
+	const isDue = () => {
+		const span = Math.min(AHEAD, length / 4)
+		return startPath && isTrusted() && session.left - age() < span && Math.abs(Date.now() - aheadAt) > span
+	}
+
 	// tend keeps the trust while requests are left to the browser.
 	const tend = (event) => {
 		if (age() > LOOK_PAUSE) event.waitUntil(look())
-		if (!startPath || session.left === undefined) return
-		const span = Math.min(AHEAD, length / 4)
-		if (session.left - age() < span && Math.abs(Date.now() - aheadAt) > span) event.waitUntil(renewAhead())
+		if (isDue()) event.waitUntil(renewAhead())
+	}
+
+	// tendRelayed finds out when the end will be, unless that was found not to be known. What
+	// is relayed needs no trust, and may be all that there is.
+	const tendRelayed = async () => {
+		const isKnown = isTrusted() || (session?.good && session.left === undefined)
+		if (startPath && !lost && !isKnown && age() > LOOK_PAUSE) await look()
+		if (isDue()) await renewAhead()
 	}
 
 	// send resolves to the answer to a request. If that is refused it renews the
@@ -502,8 +526,7 @@
 		unproven++
 		try {
 			const answer = await send(request, replay)
-			// Where all is relayed nothing else would tell when to renew ahead.
-			if (startPath && !session) look()
+			tendRelayed()
 			return answer
 		} finally {
 			unproven--
@@ -550,13 +573,17 @@
 	// lookForUpdate asks for the script now and then: a recovery script for the app's own,
 	// which can be had once the session is good, and the plugin's own worker for its next
 	// one, as no page of the app's registers it at each visit. Chromium may not ask by itself.
-	// A recovery script goes on, as a page may be idle from now on, and only what takes its
-	// place serves the app as it wants to be.
 	const lookForUpdate = () => {
-		if (registration.installing || registration.waiting || Date.now() - looked < UPDATE_PAUSE) return
+		if (registration.installing || registration.waiting || Math.abs(Date.now() - looked) < UPDATE_PAUSE) return
 		looked = Date.now()
 		registration.update().catch(ignore)
-		if (recovering) setTimeout(look, LOOK_PAUSE)
+	}
+
+	// lookOn has a recovery script look again by itself: its page may be idle from now on, and
+	// what takes its place may fail to install. Where there is nothing to take it, that ends.
+	const lookOn = () => {
+		clearTimeout(again)
+		if (looks < MOST_LOOKS) again = setTimeout(look, LOOK_PAUSE * 2 ** looks++)
 	}
 
 	// logIn sends the tab that the person looks at to the login and back. Tabs in
@@ -656,6 +683,7 @@
 	// before the app's worker does.
 	const first = (event) => {
 		restore()
+		looks = 0
 		const { request } = event
 		// What a tab asks for shows that it is there.
 		if (visits.has(event.clientId)) event.waitUntil(disembark(event.clientId))
@@ -689,10 +717,9 @@
 		const { request } = event
 		if (request.mode === 'navigate') unanswered.add(event)
 		if (!isOurs(request) || isBypass(request) || event.defaultPrevented || request.bodyUsed) return
-		const trusted = isTrusted()
-		if (trusted) tend(event)
 		if (carriesEdit(request)) event.respondWith(relay(request))
-		else if (!trusted && !isLately()) event.respondWith(hold(request))
+		else if (isTrusted()) tend(event)
+		else if (!isLately()) event.respondWith(hold(request))
 	}
 
 	const keepLast = () => {

@@ -1107,29 +1107,70 @@ test('an edit renews ahead like any other request', async () => {
 	assert.equal(browser.count(AHEAD), 1)
 })
 
-test('an app that sends nothing but edits has its session renewed ahead, by a new run of the worker too', async () => {
-	for (const send of [(worker) => worker.get(post('/a', 'body')), (worker) => worker.scope.fetch('/a')]) {
+// What is relayed tells nothing of the session but that it is good.
+const relays = [
+	['edits', (worker) => worker.get(post('/a', 'body'))],
+	["fetches of the app's worker", (worker) => worker.scope.fetch('/a')],
+]
+
+for (const [what, send] of relays) {
+	const begin = (validity, settings) => {
 		const browser = new Browser()
-		browser.validity = 5 * 60
+		browser.validity = validity
 		browser.begin()
-		const worker = browser.start()
-		for (const probes of [1, 1]) {
-			await send(worker)
-			await idle()
-			assert.equal(browser.count(PROBE), probes)
-		}
-		browser.pass(4.5 * MINUTE)
-		await worker.get(post('/a', 'body'))
-		await idle()
-		assert.equal(browser.count(AHEAD), 1)
-		// Where nobody could renew ahead there is no need to know.
-		const other = browser.start({ startPath: '' })
-		const before = browser.count(PROBE)
-		await send(other)
-		await idle()
-		assert.equal(browser.count(PROBE), before)
+		return [browser, browser.start(settings)]
 	}
-})
+	const sends = async (browser, worker, passed = 0) => {
+		browser.pass(passed)
+		assert.ok(await send(worker))
+		await idle()
+	}
+
+	test(`an app that makes nothing but ${what} has its session renewed ahead`, async () => {
+		const [browser, worker] = begin(5 * 60)
+		for (let passed = 0; passed < 4; passed++) await sends(browser, worker, passed * SECOND)
+		assert.equal(browser.count(PROBE), 1)
+		await sends(browser, worker, 4 * MINUTE)
+		assert.equal(browser.count(AHEAD), 1)
+		// A new run knows how long a session lasts, and need not see the whole of one.
+		browser.pass(4.5 * MINUTE)
+		await sends(browser, browser.start())
+		assert.equal(browser.count(AHEAD), 2)
+	})
+
+	test(`${what} of an app are not looked after where that leads to nothing`, async () => {
+		const [endless, worker] = begin()
+		for (let i = 0; i < 9; i++) await sends(endless, worker, 2 * SECOND)
+		assert.equal(endless.count(PROBE), 1)
+		const [browser, without] = begin(60, { startPath: '' })
+		await sends(browser, without)
+		assert.equal(browser.count(PROBE), 0)
+		// Nothing is asked beside a wait for the person either.
+		browser.expire(false)
+		browser.open.add('/a')
+		await browser.start().get('/b')
+		browser.tab.visibilityState = 'hidden'
+		const before = browser.count(PROBE)
+		await sends(browser, browser.start(), 5 * SECOND)
+		assert.equal(browser.count(PROBE), before)
+	})
+
+	test(`${what} of an app are looked after again where nobody could tell, or somebody else has renewed`, async () => {
+		const [browser, worker] = begin(60)
+		browser.broken = true
+		await send(worker)
+		await idle()
+		browser.broken = false
+		await sends(browser, worker, 2 * SECOND)
+		assert.equal(browser.count(PROBE), 1)
+		await sends(browser, worker, 2 * SECOND)
+		assert.equal(browser.count(PROBE), 2)
+		browser.pass(56 * SECOND)
+		browser.begin()
+		await sends(browser, worker)
+		assert.equal(browser.count(PROBE), 3)
+	})
+}
 
 test("what the app's worker uploads is not asked about while the session is trusted", async () => {
 	const browser = new Browser()
@@ -2348,6 +2389,7 @@ test("another's 401 is not asked about: it has a challenge, comes from elsewhere
 			asked.push(input.url ?? input)
 			return answer
 		}
+		// Where a session can be renewed ahead, any answer has its end looked for.
 		assert.equal(await browser.start({ startPath: '' }).scope.fetch('/a', init), answer)
 		assert.deepEqual(asked, [absolute('/a')])
 	}
@@ -2768,27 +2810,53 @@ test("a recovery script looks for the app's own once the session is good, every 
 	assert.equal(await looks(2000 - 1), 1)
 	assert.equal(await looks(1), 2)
 	assert.equal(await looks(1000), 2)
+	// A clock that was set back does not end that.
+	browser.off = -60 * MINUTE
+	assert.equal(await looks(2000), 3)
 	const refresh = browser.start()
 	await refresh.get('/a')
 	assert.equal(refresh.updates, 0)
 })
 
-test("a recovery script goes on looking for the app's own while its page is idle, as long as the session is good", async () => {
+test("a recovery script goes on looking for the app's own while its page is idle, and not for ever", async () => {
 	const browser = new Browser()
 	const worker = browser.start({ recovering: true })
 	await worker.get('/a')
-	const passes = async () => {
-		browser.pass(3 * SECOND)
-		worker.end(3 * SECOND)
+	const passes = async (limit) => {
+		browser.pass(limit)
+		worker.end(limit)
 		await idle()
 	}
-	for (const looks of [1, 2, 3]) {
-		assert.equal(worker.updates, looks)
-		await passes()
+	// What was held asks once more when it is let go.
+	for (const [looks, pause] of [3, 3, 6, 12, 24].entries()) {
+		assert.equal(worker.updates, looks + 1)
+		await passes(pause * SECOND)
 	}
+	assert.equal(worker.updates, 6)
+	assert.deepEqual(worker.timers, [])
+	// What a page asks for begins that anew, and many ask no more often than one.
+	for (let i = 0; i < 9; i++) {
+		browser.pass(4 * SECOND)
+		await worker.get('/a')
+		await idle()
+	}
+	const before = worker.updates
+	assert.deepEqual(
+		worker.timers.map(({ limit }) => limit),
+		[3 * SECOND],
+	)
+	// What could not be installed, and a look that told nothing, do not end it.
+	worker.registration.installing = {}
+	await passes(3 * SECOND)
+	worker.registration.installing = null
+	browser.broken = true
+	await passes(6 * SECOND)
+	assert.equal(worker.updates, before)
+	browser.broken = false
+	await passes(12 * SECOND)
+	assert.equal(worker.updates, before + 1)
 	browser.expire(true)
-	await passes()
-	assert.equal(worker.updates, 4)
+	await passes(24 * SECOND)
 	assert.deepEqual(worker.timers, [])
 	assert.equal(browser.count(RENEWAL), 0)
 })
@@ -3002,7 +3070,7 @@ test("the app's caches are left alone", async () => {
 	// Nor is anything found there that the app did not put there.
 	assert.deepEqual(
 		[...browser.caches.keys].sort(),
-		['lost', 'renewed', 'trip', 'went'].map((key) => `${REFRESH}?${key}`),
+		['length', 'lost', 'renewed', 'trip', 'went'].map((key) => `${REFRESH}?${key}`),
 	)
 	assert.equal(traps.size, 2)
 })

@@ -91,6 +91,10 @@ async function comesBack(page) {
 // How many times the app was asked to do something.
 const done = (path) => app.calls.filter((request) => request.path === path).length
 
+// sessions resolves to how many sessions the login proxy has begun.
+const sessions = async (stand) =>
+	(await stand.requests()).filter(({ RequestPath }) => /^\/outpost\.goauthentik\.io\/callback/.test(RequestPath)).length
+
 const isHanging = () => until('something that hangs', async () => (await stand.hanging()) > 0)
 
 // Whatever the session, these come to an answer or to none.
@@ -317,18 +321,19 @@ test('a worker that is stopped in the middle of a hold or a renewal loses nothin
 })
 
 test('a worker that is stopped while it renews ahead loses nothing', async (t) => {
-	const own = await enterCovered(t, handWritten, { KnownEnd: true, TokenValidity: 16 })
+	const own = await enterCovered(t, handWritten, { KnownEnd: true, TokenValidity: 24 })
 	await own.stand.behave({ LoginFault: 'hang' })
 	const save = () => call(own.page, '/api/save', edit)
 	await until('a renewal ahead', async () => (await save()) && (await own.stand.hanging()) > 0)
+	const before = await sessions(own.stand)
 	await stopWorkers(own.page)
 	await own.stand.behave({})
 	assert.equal((await save()).status, 200)
-	await expire(own.page, own.stand, 'proxy')
+	await until('the renewal ahead by the next run', async () => (await sessions(own.stand)) > before)
 	assert.equal((await save()).status, 200)
 	assert.deepEqual(own.page.visited, [])
 	assert.equal(await own.stand.logins(), 1)
-	assert.equal((await own.stand.requests()).filter(({ DownstreamStatus }) => DownstreamStatus === 401).length, 1)
+	assert(!(await own.stand.requests()).some(({ DownstreamStatus }) => DownstreamStatus === 401))
 })
 
 test('a page that is frozen in the middle of a hold goes on when it is shown again', async (t) => {
@@ -339,9 +344,10 @@ test('a page that is frozen in the middle of a hold goes on when it is shown aga
 		await renews(page)
 		const answer = call(page, '/api/frozen', options)
 		await isHanging()
+		const before = await sessions(stand)
 		await session.send('Page.setWebLifecycleState', { state: 'frozen' })
 		await stand.behave({})
-		await until('the renewal', async () => (await stand.hanging()) === 0)
+		await until('the renewal', async () => (await sessions(stand)) > before)
 		await session.send('Page.setWebLifecycleState', { state: 'active' })
 		assert.equal((await answer).status, 200)
 		await serves(page)

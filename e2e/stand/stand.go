@@ -21,6 +21,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -304,21 +306,49 @@ func Serve(h http.Handler) (string, *http.Server, error) {
 	return "http://127.0.0.1:" + strconv.Itoa(port), server, nil
 }
 
-// Loopback ports are taken from below those that Linux gives to whoever asks for any: one
-// that is let go for a program to take is given to nobody else meanwhile.
+// Loopback ports are taken from below those that Linux gives to whoever asks for any, in
+// blocks: a process has one to itself while it lives. So nobody takes a port that is let go
+// for a program to take.
 const (
-	firstPort = 15000
-	portCount = 15000
+	firstPort  = 15000
+	blockSize  = 100
+	blockCount = 150
 )
 
-// holdPort takes a free loopback port, which is free again once the listener is
-// closed.
-func holdPort() (net.Listener, int, error) {
+// block is the ports behind the one that is held for all of them.
+type block struct {
+	net.Listener
+	first int
+	given atomic.Int64
+}
+
+var ownBlock = sync.OnceValues(func() (*block, error) {
 	var err error
-	for range 100 {
-		port := firstPort + rand.IntN(portCount)
+	for range blockCount {
+		first := firstPort + blockSize*rand.IntN(blockCount)
 		var listener net.Listener
-		if listener, err = net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port)); err == nil {
+		if listener, err = listen(first); err == nil {
+			return &block{Listener: listener, first: first + 1}, nil
+		}
+	}
+	return nil, err
+})
+
+func listen(port int) (net.Listener, error) {
+	return net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
+}
+
+// holdPort takes a free loopback port, which is free again once the listener is
+// closed, and comes round again last.
+func holdPort() (net.Listener, int, error) {
+	b, err := ownBlock()
+	if err != nil {
+		return nil, 0, err
+	}
+	for range blockSize - 1 {
+		port := b.first + int(b.given.Add(1)%(blockSize-1))
+		var listener net.Listener
+		if listener, err = listen(port); err == nil {
 			return listener, port, nil
 		}
 	}

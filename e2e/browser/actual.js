@@ -215,8 +215,18 @@ async function syncUntilCount(page, stand, status, count) {
 	)
 }
 
-// saved resolves once the server has taken what there was.
-export const saved = (page, stand) => syncUntil(page, stand, 200, 1)
+// saved resolves once the server has taken what there was. Who asks while a sync is under way
+// gets that one, which may have left without the last edit: the next one has not.
+export async function saved(page, stand) {
+	const before = await syncs(stand, 200)
+	const syncsTwice = () =>
+		page.evaluate(async () => {
+			for (let i = 0; i < 2; i++) if ((await window.$send('sync'))?.error) return false
+			return true
+		})
+	await until('two syncs', syncsTwice)
+	await until('a sync at the server', async () => (await syncs(stand, 200)) > before)
+}
 
 // syncInVain resolves once a sync has failed, whether or not it has reached the server.
 export const syncInVain = (page) =>

@@ -168,8 +168,8 @@
 	// Since when and for how long nothing is asked, how many renewals were in vain,
 	// and the paths that were refused since.
 	let lost
-	// Resolves once both are what they were when the last run ended, unless this one
-	// knows better by then.
+	// Resolves once these and the length are what they were when the last run ended, unless
+	// this one knows better by then.
 	const recalled = Promise.all([recall(TRIP), recall(LOST), recall(LENGTH)]).then(
 		([lastTrip, lastLost, lastLength]) => {
 			length ||= lastLength ?? 0

@@ -13,6 +13,7 @@ import {
 	launchWithoutCookies,
 	mark,
 	newPerson,
+	newTab,
 	placeOf,
 } from './engines.js'
 import {
@@ -553,4 +554,38 @@ test('a browser that keeps no cookies is asked for the login again, as without t
 		owned.filter((path) => path !== '/place'),
 		plain,
 	)
+})
+
+test('cookies that are blocked in mid-use cost one failed edit, and the session is there once they are allowed', async (t) => {
+	const page = await launch(t, 'chromium', stand.keyHash)
+	await page.goto(`${stand.app}/place?a=1#here`)
+	await logInAndBack(page, stand)
+	await covered(page)
+	const logins = await stand.logins()
+	const settings = await newTab(page)
+	// A person does it on that page of Chromium's, and nothing tells when it has come about
+	// but the cookie of the session.
+	const setCookies = async (value, isActive) => {
+		await settings.goto('chrome://settings/content')
+		await settings.evaluate((value) => window.chrome.send('setDefaultValueForContentType', ['cookies', value]), value)
+		await settings.goto(`${stand.app}/_reauth?status`)
+		const probe = () => settings.evaluate(async () => (await (await fetch('/_reauth?probe')).json()).active)
+		await until(`cookies: ${value}`, async () => (await probe()) === isActive)
+		await page.bringToFront()
+	}
+	await setCookies('block', false)
+	page.visited = []
+	app.calls.length = 0
+	await begin(page, '/api/edit', edit)
+	await atLogin(page)
+	assert.equal(done('/api/edit'), 0)
+	assert.deepEqual(
+		page.visited.map((url) => new URL(url).pathname),
+		['/_reauth', '/if/flow/default-authentication-flow/'],
+	)
+	await setCookies('allow', true)
+	await page.goto(`${stand.app}/place?a=1#here`)
+	await covered(page)
+	await serves(page)
+	assert.equal(await stand.logins(), logins)
 })

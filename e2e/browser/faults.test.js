@@ -564,16 +564,17 @@ test('cookies that are blocked in mid-use cost one failed edit, and the session 
 	const logins = await stand.logins()
 	const settings = await newTab(page)
 	// A person does it on that page of Chromium's, and nothing tells when it has come about
-	// but the cookie of the session.
-	const setCookies = async (value, isActive) => {
+	// but a cookie that scripts may read.
+	await page.evaluate(() => window.cookieStore.set('read', 'by-scripts'))
+	const setCookies = async (value, seen) => {
 		await settings.goto('chrome://settings/content')
 		await settings.evaluate((value) => window.chrome.send('setDefaultValueForContentType', ['cookies', value]), value)
+		// This one tells the worker nothing.
 		await settings.goto(`${stand.app}/_reauth?status`)
-		const probe = () => settings.evaluate(async () => (await (await fetch('/_reauth?probe')).json()).active)
-		await until(`cookies: ${value}`, async () => (await probe()) === isActive)
+		await until(`cookies: ${value}`, async () => (await settings.evaluate(() => document.cookie)) === seen)
 		await page.bringToFront()
 	}
-	await setCookies('block', false)
+	await setCookies('block', '')
 	page.visited = []
 	app.calls.length = 0
 	await begin(page, '/api/edit', edit)
@@ -583,7 +584,7 @@ test('cookies that are blocked in mid-use cost one failed edit, and the session 
 		page.visited.map((url) => new URL(url).pathname),
 		['/_reauth', '/if/flow/default-authentication-flow/'],
 	)
-	await setCookies('allow', true)
+	await setCookies('allow', 'read=by-scripts')
 	await page.goto(`${stand.app}/place?a=1#here`)
 	await covered(page)
 	await serves(page)

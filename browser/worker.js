@@ -173,7 +173,6 @@
 	const recalled = Promise.all([recall(TRIP), recall(LOST), recall(LENGTH)]).then(
 		([lastTrip, lastLost, lastLength]) => {
 			length ||= lastLength ?? 0
-			if (session?.good) return
 			trip ??= lastTrip
 			lost ??= lastLost
 		},
@@ -217,10 +216,10 @@
 		return type ? !UPLOADS.test(type) : !request.body
 	}
 
-	const isSeen = async () => (await clients.matchAll({ type: 'window' })).some(isVisible)
+	const isSeen = async () => (await clients.matchAll()).some(isVisible)
 	const isVisible = ({ visibilityState }) => visibilityState === 'visible'
 
-	const fetchWithin = async (limit, url, options, read = (response) => response) => {
+	const fetchWithin = async (limit, url, options, read = ignore) => {
 		const controller = new AbortController()
 		const timer = setTimeout(() => controller.abort(), limit)
 		try {
@@ -589,7 +588,7 @@
 	// logIn sends the tab that the person looks at to the login and back. Tabs in
 	// the background stay: their calls succeed once one tab is back.
 	const logIn = async (isWanted) => {
-		const tabs = await clients.matchAll({ type: 'window' })
+		const tabs = await clients.matchAll()
 		const shared = await clients.matchAll({ type: 'sharedworker' })
 		// The tab that had the focus last comes first. A frame is shown that a login is needed.
 		const seen = tabs.filter((client) => isVisible(client) && !isReserved(pathOf(client)))
@@ -629,14 +628,14 @@
 	// has asked for something and is not there soon was left: a next version waits for this.
 	const becomeTab = async (id) => {
 		for (let left = ARRIVAL_LIMIT; left > 0; left -= visits.has(id) ? ARRIVAL_PAUSE : ARRIVAL_LIMIT / 4) {
-			const tabs = await clients.matchAll({ type: 'window' })
+			const tabs = await clients.matchAll()
 			const tab = tabs.find((client) => client.id === id)
 			if (tab) return tab
 			await pause(ARRIVAL_PAUSE)
 		}
 	}
 
-	// Visits that the app's worker has left to the network.
+	// What the app's worker has left to the network.
 	const unanswered = new WeakSet()
 
 	// arrive looks after a visit that the app's worker answers. What the network answers
@@ -715,7 +714,7 @@
 	// The last listener gets what the app's worker leaves to the network.
 	const last = (event) => {
 		const { request } = event
-		if (request.mode === 'navigate') unanswered.add(event)
+		unanswered.add(event)
 		if (!isOurs(request) || isBypass(request) || event.defaultPrevented || request.bodyUsed) return
 		if (carriesEdit(request)) event.respondWith(relay(request))
 		else if (isTrusted()) tend(event)

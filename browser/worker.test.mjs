@@ -80,10 +80,17 @@ class Caches {
 	// The methods that fail, and those that do not come to an end.
 	broken = new Set()
 	stuck = new Set()
+	#waiting = []
 
 	async #use(method) {
 		if (this.broken.has(method)) throw new DOMException('Storage is full', 'QuotaExceededError')
-		if (this.stuck.has(method)) await new Promise(() => {})
+		if (this.stuck.has(method)) await new Promise((resolve) => this.#waiting.push(resolve))
+	}
+
+	// free has come to an end what is stuck.
+	free() {
+		this.stuck.clear()
+		for (const resolve of this.#waiting.splice(0)) resolve()
 	}
 
 	async match(key, { cacheName = 'all of them' } = {}) {
@@ -1199,6 +1206,18 @@ test('nothing is renewed ahead for tabs that nobody looks at, where there is no 
 	}
 })
 
+test('a session is renewed ahead for a tab that somebody looks at, beside others that nobody does', async () => {
+	const browser = new Browser()
+	browser.validity = 60
+	browser.begin()
+	browser.tabs = [new Tab({ id: 'hidden', visibilityState: 'hidden' }), browser.tab]
+	const worker = browser.start()
+	await worker.get('/a')
+	browser.pass(50 * SECOND)
+	await worker.get('/b')
+	assert.equal(browser.count(AHEAD), 1)
+})
+
 test('a renewal ahead in vain is not made again before the end', async () => {
 	const browser = new Browser()
 	browser.validity = 60
@@ -1729,6 +1748,23 @@ test('the next run does not know of a wait that has ended', async () => {
 	assert.equal(await browser.start().get('/a'), '200 answer to /a')
 })
 
+test('the next run does not know of a wait that has ended before storage told of it', async () => {
+	const browser = new Browser()
+	browser.expire(false)
+	await browser.start().get('/a')
+	const probes = browser.count(PROBE)
+	browser.session = true
+	browser.caches.stuck.add('match')
+	const worker = browser.start({ startPath: '' })
+	const answer = question(worker, 'REAUTH_RENEW')
+	await idle()
+	assert.equal(browser.count(PROBE), probes + 1)
+	browser.caches.free()
+	assert.equal((await answer).good, true)
+	browser.expire(true)
+	assert.equal(await browser.start().get('/a'), '200 answer to /a')
+})
+
 // ---- Trips ----
 
 test('many requests send the visible tab to the login once', async () => {
@@ -1884,6 +1920,17 @@ test('a visit that the app answers itself leads to the login, within the pause',
 	await worker.visit('/', { cache: 'no-cache' })
 	await worker.visit('/', { cache: 'reload' })
 	assert.deepEqual(browser.tab.visits, [VISIT, VISIT, VISIT])
+})
+
+test('a reload leads to the login at once, beside a tab that may be passing through it as well', async () => {
+	const browser = new Browser()
+	browser.expire(false)
+	const worker = browser.start({ app: shell })
+	worker.ask(navigation(START))
+	const { now } = browser
+	await worker.wait(worker.visit('/', { cache: 'reload' }))
+	assert.deepEqual(browser.tab.visits, [VISIT])
+	assert.equal(browser.now, now)
 })
 
 test('a visit is settled once it has become a tab', async () => {
@@ -2058,6 +2105,23 @@ test('a visit that was left once its page had asked for something is not looked 
 	assert.equal(browser.tabs[0].visits.length, 1)
 })
 
+test('a visit is still looked for when another tab has left for the login', async () => {
+	const browser = new Browser()
+	browser.expire(false)
+	browser.tabs = []
+	const worker = browser.start({ app: shell })
+	const visit = worker.visit('/', { tab: 'new', cache: 'reload' })
+	await idle()
+	worker.ask(navigation(START))
+	for (let passed = 0; passed < 3 * SECOND; passed += SECOND / 4) {
+		await idle()
+		worker.end(SECOND / 4)
+	}
+	browser.tabs = [new Tab({ id: 'new' })]
+	await worker.wait(visit)
+	assert.equal(browser.tabs[0].visits.length, 1)
+})
+
 test('nothing waits long for a visit, nor at all for a tab that was sent after a renewal in vain', async () => {
 	for (const [leave, longest] of [
 		[(worker) => void worker.visit('/', { tab: 'none' }), 5 * SECOND],
@@ -2159,13 +2223,15 @@ test('a frame at the refresh path is no tab at the login', async () => {
 	assert.equal(browser.count(RENEWAL), 1)
 })
 
-test('a tab at the refresh path that goes nowhere is at no login', async () => {
+test("a tab at the refresh path or at one of the auth server's that goes nowhere is at no login", async () => {
 	for (const [path, method] of [
 		[REFRESH],
 		[`${REFRESH}?probe`],
 		[`${REFRESH}?login&a`],
 		[`${REFRESH}?a=rd`],
 		[`${REFRESH}?login`, 'POST'],
+		['/auth/sign_out?rd=/a'],
+		['/auth/help?login'],
 	]) {
 		const browser = new Browser()
 		browser.expire(true)
@@ -2210,7 +2276,7 @@ test('nothing is asked for half a minute after one has waited for a tab at the l
 	browser.expire(false)
 	browser.tab.visibilityState = 'hidden'
 	const worker = browser.start()
-	worker.ask(navigation(REFRESH))
+	worker.ask(navigation(`${REFRESH}?login`))
 	assert.equal(await worker.wait(worker.get('/a')), FAILED)
 	for (const [time, asks] of [
 		[30 * SECOND - 1, false],
@@ -2718,6 +2784,20 @@ test('of two ways to the login the later one counts', async () => {
 	assert.equal(browser.count(RENEWAL), 0)
 })
 
+test('what a page has kept of its way to the login is known beside a visit', async () => {
+	const browser = new Browser()
+	browser.expire(true)
+	browser.tabs = []
+	const worker = browser.start()
+	worker.visit('/', { tab: 'new' })
+	await idle()
+	browser.pass(SECOND)
+	const cache = await browser.caches.open('reauth')
+	await cache.put('/_reauth?went', Response.json({ time: browser.now }))
+	const { trip } = await question(worker, 'REAUTH_STATUS')
+	assert.deepEqual(trip, { time: browser.now })
+})
+
 test('what a page has kept of its way to the login is over with the visit after it', async () => {
 	const browser = new Browser()
 	const worker = browser.start()
@@ -2855,8 +2935,11 @@ test("a recovery script goes on looking for the app's own while its page is idle
 	browser.broken = false
 	await passes(12 * SECOND)
 	assert.equal(worker.updates, before + 1)
+	// A session that has ended does.
+	browser.pass(4 * SECOND)
+	await worker.get('/a')
 	browser.expire(true)
-	await passes(24 * SECOND)
+	await passes(3 * SECOND)
 	assert.deepEqual(worker.timers, [])
 	assert.equal(browser.count(RENEWAL), 0)
 })
@@ -3000,6 +3083,15 @@ test('a worker says how things stand', async () => {
 	const own = await question(browser.start({ script: `${REFRESH}?reauth-worker`, silent: false }), 'REAUTH_STATUS')
 	assert.deepEqual([own.own, own.silent], [true, false])
 	assert.equal((await question(browser.start({ recovering: true }), 'REAUTH_STATUS')).recovering, true)
+})
+
+test('who asks how things stand and gives no port is told nothing, and that is no error', async () => {
+	const { scope } = new Browser().start()
+	const data = { type: 'REAUTH_STATUS' }
+	const event = Object.assign(new ExtendableEvent('message', { cancelable: true }), { data, ports: [] })
+	scope.dispatchEvent(event)
+	await Promise.all(event.work)
+	assert.equal(event.work.length, 1)
 })
 
 test('a renewal that did not get through is told from one that met a login', async () => {

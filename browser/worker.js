@@ -430,8 +430,9 @@
 		// Then an answer is as good as without the script.
 		if (isLately()) return undefined
 		if (renewal) return renewal
-		// A person who looks may have logged in where nobody here could see it.
-		if (await isWaiting()) return age() > FIRST_WAIT && (await isSeen()) ? look() : false
+		// A person who looks may have logged in where nobody here could see it, and a visit may
+		// find that out now.
+		if (await isWaiting()) return probe ?? (age() > FIRST_WAIT && (await isSeen()) ? look() : false)
 		const good = isLately(false) ? false : await look()
 		return good === false ? renew() : good
 	}
@@ -690,7 +691,8 @@
 		const { pathname: path, search, searchParams } = new URL(request.url)
 		const isRefresh = path === refreshPath
 		const isGet = request.method === 'GET'
-		const isVisit = request.mode === 'navigate' && request.destination === 'document'
+		// What is asked for beforehand may never be shown.
+		const isVisit = request.destination === 'document' && !request.headers.has('Sec-Purpose')
 		if (isReserved(path)) {
 			event.stopImmediatePropagation()
 			if (!isRefresh || search !== '?status') event.waitUntil(doubt())
@@ -707,6 +709,7 @@
 		} else if (visited) {
 			// Its page is there, so the visit did not lead to a login that this might disturb.
 			visited = false
+			if (lost) event.waitUntil(look())
 			lookForUpdate()
 		}
 	}

@@ -1692,6 +1692,26 @@ for (const [what, tell] of [
 	})
 }
 
+test('what a page asks for right after a visit is served if that finds the session good', async () => {
+	for (const script of ['/sw.js', `${REFRESH}?reauth-worker`]) {
+		const browser = new Browser()
+		browser.expire(false)
+		const worker = browser.start({ script })
+		assert.equal(await worker.get(post('/a', 'body')), FAILED)
+		browser.session = true
+		// The page may ask before its tab is there.
+		browser.tabs = []
+		const release = browser.hold(`${REFRESH}?probe`)
+		const visit = worker.visit('/')
+		await idle()
+		const answer = worker.get(post('/a', 'body'))
+		await idle()
+		release()
+		assert.equal(await worker.wait(answer), '200 answer to body')
+		await worker.wait(visit)
+	}
+})
+
 test('a visit that nobody looks at does not end the wait', async () => {
 	const browser = new Browser()
 	browser.tab.visibilityState = 'hidden'
@@ -2212,6 +2232,20 @@ test("a tab that shows a page of the auth server's on this host is at the login"
 	browser.pass(MINUTE)
 	assert.equal(await worker.get('/a'), FAILED)
 	assert.equal(browser.count(RENEWAL), 0)
+})
+
+test('a page that is asked for beforehand is no tab at the login', async () => {
+	for (const path of ['/next', START, `${REFRESH}?login`]) {
+		const browser = new Browser()
+		browser.expire(true)
+		const worker = browser.start()
+		const request = navigation(path)
+		request.headers.set('Sec-Purpose', 'prefetch')
+		worker.dispatch(request)
+		await idle()
+		assert.equal(await worker.wait(worker.get(post('/a', 'body'))), '200 answer to body', path)
+		assert.equal(browser.count(RENEWAL), 1)
+	}
 })
 
 test('a frame at the refresh path is no tab at the login', async () => {

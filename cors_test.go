@@ -127,7 +127,7 @@ func TestCORSHeadersOfOtherResponses(t *testing.T) {
 		{"no origin", fullCORS, "", appsOwn},
 	}
 	for _, tt := range tests {
-		for _, kindHeader := range []string{scripted, navigate} {
+		for _, kindHeader := range []string{scripted, navigate, "Sec-Fetch-Mode: websocket"} {
 			for _, status := range []int{200, 302, 403, 500} {
 				tt, kindHeader, status := tt, kindHeader, status
 				// One that is named is believed to be listed.

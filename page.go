@@ -158,7 +158,8 @@ func loginOf(w *responseWriter) (string, []string) {
 	header := w.Header()
 	location := header.Get("Location")
 	if location == "" {
-		location = w.h.startPath + "?rd=" + url.QueryEscape(w.uri)
+		// Two slashes at its start would make a host of it.
+		location = w.h.startPath + "?rd=" + url.QueryEscape("/"+strings.TrimLeft(w.uri, "/"))
 	}
 	return location, header["Set-Cookie"]
 }

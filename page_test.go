@@ -255,17 +255,20 @@ func TestVisits(t *testing.T) {
 
 // A provider that refuses by a 401 means a login as well.
 func TestVisitsThatA401Refuses(t *testing.T) {
+	const place = "/a?b;c"
 	for _, tt := range []struct {
 		provider string
 		next     http.Handler
+		place    string
 		login    string // none if the answer passes
 	}{
-		{"authelia", answering(401, dated, "Location: https://id.example.com/?rd=x"), "https://id.example.com/?rd=x"},
-		{"authelia", answering(401, dated), ""},
-		{"authelia", answering(401, dated, "Location: /", "WWW-Authenticate: Basic"), ""},
-		{"oauth2-proxy", answering(401, dated), "/oauth2/start?rd=%2Fa%3Fb%3Bc"},
-		{"oauth2-proxy", answering(403, dated), ""},
-		{"tinyauth", answering(401, dated), ""},
+		{"authelia", answering(401, dated, "Location: https://id.example.com/?rd=x"), place, "https://id.example.com/?rd=x"},
+		{"authelia", answering(401, dated), place, ""},
+		{"authelia", answering(401, dated, "Location: /", "WWW-Authenticate: Basic"), place, ""},
+		{"oauth2-proxy", answering(401, dated), place, "/oauth2/start?rd=%2Fa%3Fb%3Bc"},
+		{"oauth2-proxy", answering(401, dated), "//evil.example/", "/oauth2/start?rd=%2Fevil.example%2F"},
+		{"oauth2-proxy", answering(403, dated), place, ""},
+		{"tinyauth", answering(401, dated), place, ""},
 	} {
 		config := CreateConfig()
 		config.Provider, config.OwnServiceWorker = tt.provider, true
@@ -273,7 +276,7 @@ func TestVisitsThatA401Refuses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		res := serveOnce(h, request("GET", "/a?b;c", asDocument...))
+		res := serveOnce(h, request("GET", tt.place, asDocument...))
 		body := bodyOf(res)
 		if tt.login == "" {
 			if body != "from upstream" {

@@ -501,7 +501,8 @@ func kindOf(h *handler, mode string, req *http.Request) kind {
 		return kindForeign
 	}
 	header := req.Header
-	if mode == "websocket" || header["Upgrade"] != nil {
+	// The mode alone is no upgrade: a store in front would keep an answer without CORS.
+	if header["Upgrade"] != nil {
 		return kindUpgrade
 	}
 	if path == h.refreshPath {

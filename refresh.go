@@ -777,10 +777,17 @@ func prefixScript(w *responseWriter) bool {
 		header.Del(name)
 	}
 	// A store that looks at the URL only would mix up what a page and what the
-	// browser is given for it.
+	// browser is given for it, and there are fields for some stores alone (RFC 9213,
+	// section 2, and older ones).
+	for name := range header {
+		if strings.HasSuffix(name, "-Cache-Control") {
+			header.Del(name)
+		}
+	}
+	for _, name := range []string{"Edge-Control", "Surrogate-Control", "X-Accel-Expires"} {
+		header.Del(name)
+	}
 	header.Set("Cache-Control", "private, no-cache")
-	header.Del("CDN-Cache-Control")
-	header.Del("Surrogate-Control")
 	allowRenewal(w.h, header)
 	pass(w, http.StatusOK)
 	_, _ = w.Write([]byte(script))

@@ -119,8 +119,10 @@ export async function covered(page) {
 // describeWorkers tells where a page is and which workers it has, for a test that fails.
 const describeWorkers = async () => {
 	const registration = await navigator.serviceWorker.getRegistration()
+	const { controller } = navigator.serviceWorker
 	const states = ['installing', 'waiting', 'active'].map((name) => `${name}: ${registration?.[name]?.state}`)
-	return `${location.href}, controller: ${navigator.serviceWorker.controller?.state}, ${states.join(', ')}`
+	const isOther = controller !== registration?.active
+	return `${location.href}, controller: ${controller?.state}${isOther ? ', which is another' : ''}, ${states.join(', ')}`
 }
 
 // uncovered resolves once a worker without the refresh script controls the page.

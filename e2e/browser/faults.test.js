@@ -172,6 +172,8 @@ for (const fault of ['500', 'reset', 'cut', 'loop']) {
 		await stand.behave({ LoginFault: fault })
 		await begin(page, '/api/edit', edit)
 		await until('the fault', () => page.visited.some((url) => url.startsWith(stand.auth) || /^chrome-error:/.test(url)))
+		// Until then Chromium may be at changing the page, and reloads none.
+		await page.waitForFunction(() => document.readyState === 'complete')
 		await stand.behave({})
 		await page.reload()
 		await atApp(page)

@@ -201,16 +201,13 @@ export const offersUpdate = async (page) =>
 export const syncs = async (stand, status) =>
 	(await stand.requests()).filter((request) => isSync(request) && request.DownstreamStatus === status).length
 
-// syncUntil syncs until a number of syncs more have ended with a status. It asks
+// syncUntil syncs until one more has ended with a status than now, or than are given. It asks
 // again now and then: while Actual syncs it drops such a wish.
-export async function syncUntil(page, stand, status, more) {
-	await syncUntilCount(page, stand, status, (await syncs(stand, status)) + more)
-}
-
-async function syncUntilCount(page, stand, status, count) {
+export async function syncUntil(page, stand, status, given) {
+	const before = given ?? (await syncs(stand, status))
 	await untilAsked(
-		`${count} syncs with ${status}`,
-		async () => (await syncs(stand, status)) >= count,
+		`a sync with ${status} after ${before}`,
+		async () => (await syncs(stand, status)) > before,
 		() => sync(page),
 	)
 }
@@ -237,7 +234,7 @@ export const syncInVain = (page) =>
 export async function expireAtSync(page, stand, session) {
 	const before = await syncs(stand, 401)
 	await stand.expire(session, '/sync/sync')
-	await syncUntilCount(page, stand, 401, before + 1)
+	await syncUntil(page, stand, 401, before)
 }
 
 // openAnew opens the budget in a browser of its own, which has it from the server,

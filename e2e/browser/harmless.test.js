@@ -58,7 +58,7 @@ for (const client of clients) {
 			[{ AppDown: true }, 502],
 		]) {
 			await stand.configure(down)
-			await syncUntil(page, stand, status, 1)
+			await syncUntil(page, stand, status)
 			await addTransaction(page, `meanwhile-${status}`, '1.00')
 			await stand.configure({ AuthDown: false, AppDown: false })
 			await saved(page, stand)
